@@ -1,0 +1,55 @@
+/* One shape for every input: a thread that reads, decodes, aggregates, and hands over a second.
+ * A source owns its socket, tables and aggregate; the collector asks for a closed second with
+ * source_take and never looks inside.
+ *
+ * Flow of a second: collector -> source_take(s) -> the source's thread, at its next turn, moves its
+ * rows, claims and status into *out. No lock is held while packets are handled: the thread looks at
+ * one flag per batch. */
+#ifndef OBSERVER_SOURCE_H
+#define OBSERVER_SOURCE_H
+
+#include "base/clock.h"
+#include "observer/aggregate.h"
+#include "observer/site.h"
+#include "registry/keeper.h"
+
+struct source; /* opaque */
+
+struct source_context { /* what every source may use; outlives it */
+	struct store *store;              /* source ids only */
+	struct registry_keeper *registry; /* for struct scitag_set */
+	const struct site *site;          /* addresses -> direction */
+};
+
+/* What one source did in one second. Arrays are malloc'd and change owner. */
+struct source_second {
+	size_t n_rows, n_claims, n_statuses;
+	struct traffic_row *rows;
+	struct claim_row *claims;
+	struct source_status *statuses; /* the input itself first, then e.g. its agents */
+};
+
+/* Open and start. On failure: negative errno, said in the log naming the interface or address
+ * (-ENODEV, -EADDRINUSE, -EACCES, -EPERM). */
+int source_pcap_open(struct source **out, const struct source_context *ctx, const char *interface);
+int source_sflow_open(struct source **out, const struct source_context *ctx, const char *listen);
+int source_firefly_open(struct source **out, const struct source_context *ctx, const char *listen);
+
+/* Ask the thread for its second and wait (at most 1 s: a stuck source yields its old status with
+ * up = 0 and its rows next time). */
+int source_take(struct source *s, struct source_second *out);
+/* Read what the kernel still holds, hand over the rest, stop the thread. *rest may be NULL. */
+void source_close(struct source *s, struct source_second *rest);
+
+/* For the sources' own files: the thread and the handing over. */
+struct source_ops {
+	/* Handle what is there, at most about `batch` units; wait at most wait_ms when idle.
+	 * Negative errno: down; it is called again after a second. */
+	int (*drain)(void *self, int wait_ms);
+	/* Move the current second out. */
+	void (*take)(void *self, struct source_second *out);
+	void (*close)(void *self);
+};
+int source_start(struct source **out, const struct source_ops *ops, void *self, const char *name);
+
+#endif

@@ -1,0 +1,66 @@
+/* What agents do over time: sequence gaps, restarts, sampling pools, drops, interface counters.
+ * Kept per (agent, sub_agent) for datagrams and per data source for samples. Fixed capacity; a
+ * table that is full refuses newcomers and counts them. No clock: the caller brings the time.
+ * Source: sFlow v5 section 5; thresholds: docs/reading.md. Not safe from two threads at once. */
+#ifndef SFLOW_AGENT_H
+#define SFLOW_AGENT_H
+
+#include "sflow/sflow.h"
+
+#define SFLOW_AGENTS_MAX 256    /* (agent, sub_agent) */
+#define SFLOW_SOURCES_MAX 4096  /* data sources of all agents */
+#define SFLOW_INTERFACES_MAX 4096
+
+struct sflow_sequence { /* 32-bit numbers that wrap, get lost, come late, start again */
+	uint32_t newest;
+	uint8_t seen;
+	uint64_t received, lost, late, restarts;
+};
+/* Feed one number. A step back of more than 1,000, or uptime_restarted, is a restart and no loss;
+ * a small step back is a late arrival and gives back one lost. */
+void sflow_sequence_add(struct sflow_sequence *s, uint32_t number, int uptime_restarted);
+
+struct sflow_source_state {
+	uint32_t source_class, source_index;
+	uint16_t agent; /* index into agents */
+	struct sflow_sequence flow_seq, counter_seq, discard_seq;
+	uint32_t rate;              /* newest announced, one in */
+	double effective_rate;      /* pool difference per sample received; 0: not known yet */
+	uint64_t pool_packets;      /* sum of pool differences */
+	uint64_t samples;           /* flow samples that the pool sum covers */
+	uint64_t agent_drops;       /* samples the agent says it discarded */
+	uint32_t newest_pool, newest_drops;
+	int64_t last_seen_utc_s;
+};
+struct sflow_interface_state {
+	uint16_t agent;
+	uint32_t if_index;
+	uint64_t speed_bps;
+	uint64_t in_octets, out_octets;     /* newest */
+	double in_bytes_per_s, out_bytes_per_s; /* from the newest two; 0 until two */
+	int64_t last_seen_utc_s;
+};
+struct sflow_agent_state {
+	uint8_t agent_ip[16];
+	uint8_t agent_family;
+	uint32_t sub_agent;
+	uint32_t uptime_ms;
+	struct sflow_sequence datagram_seq;
+	int64_t last_seen_utc_s;
+};
+struct sflow_agents; /* opaque */
+
+struct sflow_agents *sflow_agents_open(void); /* NULL: no memory */
+void sflow_agents_close(struct sflow_agents *a);
+/* One datagram came. Returns the agent's index, or -ENOSPC when the table is full. */
+int sflow_agents_add(struct sflow_agents *a, const struct sflow_datagram *d, int64_t now_utc_s);
+/* One of its samples came; `agent` from sflow_agents_add. -ENOSPC when a table is full. */
+int sflow_agents_add_sample(struct sflow_agents *a, int agent, const struct sflow_sample *s,
+			    int64_t now_utc_s);
+size_t sflow_agents_list(const struct sflow_agents *a, const struct sflow_agent_state **out);
+size_t sflow_agents_sources(const struct sflow_agents *a, const struct sflow_source_state **out);
+size_t sflow_agents_interfaces(const struct sflow_agents *a,
+			       const struct sflow_interface_state **out);
+uint64_t sflow_agents_refused(const struct sflow_agents *a);
+
+#endif

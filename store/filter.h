@@ -1,0 +1,40 @@
+/* The one filter language of command line, API and page:
+ *     experiment=cms and family=6 and not (grade=untagged or direction=in)
+ * dimension = value, != , `in (a, b)`; and, or, not, parentheses; values bare, or "quoted". Words in
+ * any case. `site=X` is src_site=X or dst_site=X. Values are turned into numbers here, names of
+ * experiments and sources through the caller's resolver, so that the store never sees a name. */
+#ifndef STORE_FILTER_H
+#define STORE_FILTER_H
+
+#include "store/store.h"
+
+#define FILTER_NODES_MAX 128
+#define FILTER_DEPTH_MAX 16
+#define FILTER_TEXT_MAX 2048
+
+struct filter; /* opaque, immutable */
+
+/* Turns a value's text into its number for experiment, activity and source; the rest is built in.
+ * Activities are asked with the experiment named in the same `and` group, or -1. Several numbers may
+ * fit (an activity name in many experiments): fills out[0..cap) and returns how many; 0: no such. */
+typedef size_t (*filter_resolve)(void *arg, enum dim dim, const char *text, int experiment,
+				 int32_t *out, size_t cap);
+
+/* 0 and *out; -EINVAL with a sentence in why and the offending position (0-based) in *at. */
+int filter_parse(struct filter **out, const char *text, filter_resolve resolve, void *arg,
+		 char *why, size_t why_cap_bytes, size_t *at);
+void filter_free(struct filter *f);
+int filter_match(const struct filter *f, const struct traffic_key *key); /* f NULL: always */
+/* The same as an SQL expression over the columns of traffic_*; numbers only, safe to splice. */
+int filter_sql(const struct filter *f, char *buf, size_t cap_bytes);
+
+/* Names of the enumerated dimensions, as in API, CLI and database documentation:
+ * "registered", "hop-by-hop+destination", "in", ... NULL out of range; -ENOENT unknown. */
+const char *grade_name(unsigned int grade);
+const char *carrier_name(unsigned int carrier);
+const char *direction_name(unsigned int direction);
+int grade_find(const char *name);
+int carrier_find(const char *name);
+int direction_find(const char *name);
+
+#endif

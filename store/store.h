@@ -1,0 +1,210 @@
+/* The one door to a database. Buckets go in once a second, questions come out; no SQL in sight.
+ * A URL picks the backend: "sqlite:PATH" ("sqlite::memory:" for none on disk); "clickhouse:..."
+ * is not built yet. The newest 15 minutes are also kept in memory second by second (the live
+ * ring), and go on when the disk is full.
+ * The tables are an interface, documented in docs/schema.md.
+ *
+ * Threads: store_put from one thread; store_query and the other questions from any. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "wire/scitag.h"
+
+/* --- what flows in ------------------------------------------------------------------ */
+
+/* Seen from the operator's site; needs configured prefixes. Order is stored: append only. */
+enum direction {
+	DIRECTION_UNKNOWN = 0, /* no site prefixes configured, or no addresses */
+	DIRECTION_IN = 1,
+	DIRECTION_OUT = 2,
+	DIRECTION_INTERNAL = 3, /* both ends ours */
+	DIRECTION_TRANSIT = 4,  /* neither */
+	DIRECTION_COUNT
+};
+
+#define STORE_FOLDED (-1)          /* experiment and activity of the row of the unregistered rest */
+#define STORE_UNREGISTERED_ROWS 64 /* own rows of a bucket per (source, direction, family, carrier) */
+#define STORE_SOURCES_MAX 320
+#define STORE_REASONS_MAX 24
+
+struct traffic_key {
+	uint16_t source; /* store_source_id */
+	uint8_t direction, family /* 4, 6, 0 */, carrier, grade;
+	int32_t experiment, activity; /* numbers; 0/0 untagged; STORE_FOLDED */
+};
+struct traffic_value {
+	uint64_t packets, bytes, ip_bytes; /* estimates: weight times what was seen */
+	uint64_t samples;                  /* what was really seen */
+	/* Sum over samples of weight * (weight - 1) * bytes^2: the variance of `bytes`. 0 when every
+	 * packet was counted. 95 % error = 1.96 * sqrt(of it). */
+	double bytes_variance;
+	uint32_t codes; /* code points in this row: 1, or how many were folded */
+};
+struct traffic_row {
+	struct traffic_key key;
+	struct traffic_value value;
+};
+
+struct claim_row { /* fireflies of one second */
+	int32_t experiment, activity;
+	uint8_t family;
+	char application[64];
+	uint64_t starts, ongoings, ends;
+	uint64_t bytes; /* of ENDs: the data direction's, where said */
+};
+
+enum source_kind { SOURCE_CAPTURE = 1, SOURCE_SFLOW_INPUT, SOURCE_SFLOW_AGENT, SOURCE_FIREFLY_INPUT };
+
+struct source_reason {
+	const char *name; /* static text */
+	uint64_t count;
+};
+/* One input's health, cumulative since start: received = accepted + sum(rejected) + sum(dropped). */
+struct source_status {
+	uint16_t id;       /* store_source_id of name; also the `source` of its traffic rows */
+	uint16_t parent;   /* SFLOW_AGENT: its input's id */
+	uint8_t kind;      /* enum source_kind */
+	uint8_t up;
+	char name[64];     /* "eth1", "sflow:[::]:6343", "sflow:192.0.2.254", "firefly:[::]:10514" */
+	char unit[12];     /* what is counted: "packets", "datagrams", "samples" */
+	char detail[160];  /* one sentence for the health page: mode, buffer, why it is down */
+	uint64_t received, accepted;
+	uint64_t bytes;
+	struct source_reason rejected[STORE_REASONS_MAX]; /* ends at the first NULL name */
+	struct source_reason dropped[4];
+	/* sFlow agents only */
+	uint64_t lost;            /* by sequence gaps, between agent and us */
+	uint64_t agent_drops;
+	uint32_t sampling_rate;   /* announced, one in */
+	double effective_rate;    /* 0: not known */
+	uint64_t if_speed_bps;    /* sum over its interfaces with counters */
+	double if_bytes_per_s;    /* in + out, from the interface counters */
+	double flow_bytes_per_s;  /* what our flow samples estimate, to be held against it */
+	int64_t first_seen_utc_s, last_seen_utc_s; /* CLOCK_NEVER: nothing yet */
+};
+
+/* A whole second of everything. Allocated by the maker with bucket_new, changes owner at
+ * store_put; bucket_free is safe on NULL. */
+struct bucket {
+	int64_t start_utc_s;
+	size_t n_rows, n_claims, n_sources;
+	struct traffic_row *rows;
+	struct claim_row *claims;
+	struct source_status *sources;
+};
+struct bucket *bucket_new(int64_t start_utc_s, size_t n_rows, size_t n_claims, size_t n_sources);
+void bucket_free(struct bucket *b);
+
+/* --- open, put, close ---------------------------------------------------------------- */
+
+struct store; /* opaque */
+
+struct store_config {
+	const char *url;
+	uint64_t max_size_bytes;      /* of the database file; 0: no limit */
+	uint32_t keep_10s_s, keep_1m_s, keep_10m_s, keep_1h_s; /* 0: for ever */
+	uint32_t keep_health_s;
+};
+void store_config_default(struct store_config *c);
+
+/* Opens, migrates, rolls up what a stop left open. -EIO, -EACCES, -EPROTONOSUPPORT (unknown URL or a
+ * newer schema); said in the log. */
+int store_open(struct store **out, const struct store_config *cfg);
+/* Writes everything handed over so far, then closes. Takes NULL. */
+void store_close(struct store *s);
+
+/* Number of an input or observation point, stable across restarts. 0 when the table is full
+ * (STORE_SOURCES_MAX): source 0 is "other". From any thread. */
+uint16_t store_source_id(struct store *s, const char *name, enum source_kind kind);
+const char *store_source_name(struct store *s, uint16_t id); /* static for the store's life */
+/* Number by name, -ENOENT: never makes one. */
+int store_source_find(struct store *s, const char *name);
+
+/* Hands a second over: into the live ring at once, into the database by the store's own thread in
+ * one transaction. Never blocks on the disk; when the queue (900 s) is full the oldest is let go,
+ * counted and shown as a gap. Seconds must ascend; a repeated second is added to the first. */
+void store_put(struct store *s, struct bucket *b);
+/* Returns when everything put so far is committed, or -ETIMEDOUT, or the error that stops us. */
+int store_flush(struct store *s, int timeout_ms);
+/* Notes an event: "restart", "registry", "gap", "disk". */
+void store_event(struct store *s, const char *kind, const char *text);
+
+/* --- questions ------------------------------------------------------------------------ */
+
+enum dim { /* what can be grouped by and filtered on; bit numbers of store_query.group */
+	DIM_EXPERIMENT,
+	DIM_ACTIVITY,
+	DIM_GRADE,
+	DIM_CARRIER,
+	DIM_FAMILY,
+	DIM_DIRECTION,
+	DIM_SOURCE,
+	DIM_SRC_SITE,    /* known to the filter language, no data yet */
+	DIM_DST_SITE,
+	DIM_APPLICATION,
+	DIM_COUNT
+};
+const char *dim_name(enum dim d); /* "experiment", ..., "application" */
+int dim_find(const char *name);   /* enum dim or -ENOENT */
+
+struct filter; /* store/filter.h */
+
+struct store_query {
+	int64_t from_utc_s, to_utc_s; /* half open; rounded outwards to step */
+	uint32_t step_s;              /* 1, 10, 60, 600, 3600, 86400 or a multiple; 0: one total */
+	uint32_t group;               /* bits 1 << enum dim; 0: one series */
+	const struct filter *filter;  /* NULL: everything */
+	uint32_t limit;               /* series kept, by bytes; the rest summed into `rest`; 0: 1000 */
+};
+struct store_series {
+	struct traffic_key key; /* members of ungrouped dimensions are 0 */
+	uint8_t is_rest;        /* the sum of all beyond limit */
+	struct traffic_value total;
+	struct traffic_value *points; /* n_points of them; NULL when step_s is 0 */
+};
+struct store_gap {
+	int64_t from_utc_s, to_utc_s;
+	char reason[64]; /* "not running", "disk full", ... */
+};
+struct store_result {
+	int64_t from_utc_s, to_utc_s;
+	uint32_t step_s;
+	size_t n_points, n_series, n_gaps;
+	struct store_series *series; /* by total bytes, descending; rest last */
+	struct store_gap *gaps;
+	/* Unregistered labels only, after the filter's source/direction/time part: for the noise floor. */
+	struct traffic_value unregistered_labels;
+};
+/* 0 and *out (store_result_free it), -EINVAL (step or range), -E2BIG (more than 11,000 points),
+ * -EIO. Steps of 1 s are answered from the live ring; others from the database, whose newest
+ * second may still be on its way. */
+int store_query(struct store *s, const struct store_query *q, struct store_result **out);
+void store_result_free(struct store_result *r);
+
+/* The newest second in the ring, as a copy (bucket_free it); NULL: none yet. */
+struct bucket *store_newest(struct store *s);
+
+struct store_status {
+	char url[256];
+	int64_t committed_utc_s;  /* newest second that is safe on disk; CLOCK_NEVER */
+	int64_t oldest_utc_s;
+	uint64_t file_bytes, max_size_bytes;
+	uint32_t queued;          /* seconds waiting */
+	uint64_t lost_seconds;    /* let go because the disk was full for too long */
+	uint64_t trimmed_rows;
+	int paused;               /* writing fails at the moment */
+	char last_error[160];
+};
+void store_status(struct store *s, struct store_status *out);
+
+struct store_event_row {
+	int64_t utc_s;
+	char kind[16];
+	char text[160];
+};
+/* Newest first; returns how many. */
+size_t store_events(struct store *s, struct store_event_row *out, size_t cap);
+
+#endif
