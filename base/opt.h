@@ -77,4 +77,8 @@ void opt_help(const struct opt_program *p, FILE *out);
 void opt_man(const struct opt_program *p, FILE *out);        /* roff, section OPTIONS and FILES */
 void opt_completion(const struct opt_program *p, FILE *out); /* bash */
 
+/* What was probably meant: the candidate at the smallest Levenshtein distance, case aside, if that
+ * is small beside the word's length; else NULL. */
+const char *opt_nearest(const char *word, const char *const *candidates, size_t n);
+
 #endif
