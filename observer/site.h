@@ -1,4 +1,4 @@
-/* Which addresses are ours: configured prefixes -> direction of a packet. Longest prefix wins;
+/* Which addresses are ours: configured prefixes -> direction of a packet;
  * no prefixes: DIRECTION_UNKNOWN. Immutable after open; safe from any thread. */
 #ifndef OBSERVER_SITE_H
 #define OBSERVER_SITE_H
@@ -14,6 +14,7 @@ struct site; /* opaque */
 int site_open(struct site **out, const char *const *prefixes, size_t n_prefixes, char *why,
 	      size_t why_cap_bytes);
 void site_close(struct site *s);
-enum direction site_direction(const struct site *s, const struct flow_key *key); /* s NULL: unknown */
+enum direction site_direction(const struct site *s,
+			      const struct flow_key *key); /* s NULL: unknown */
 
 #endif

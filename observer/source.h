@@ -15,10 +15,10 @@
 
 struct source; /* opaque */
 
-struct source_context { /* what every source may use; outlives it */
-	struct store *store;              /* source ids only */
+struct source_context {			  /* what every source may use; outlives it */
+	struct store *store;		  /* source ids only */
 	struct registry_keeper *registry; /* for struct scitag_set */
-	const struct site *site;          /* addresses -> direction */
+	const struct site *site;	  /* addresses -> direction */
 };
 
 /* What one source did in one second. Arrays are malloc'd and change owner. */
@@ -35,21 +35,37 @@ int source_pcap_open(struct source **out, const struct source_context *ctx, cons
 int source_sflow_open(struct source **out, const struct source_context *ctx, const char *listen);
 int source_firefly_open(struct source **out, const struct source_context *ctx, const char *listen);
 
-/* Ask the thread for its second and wait (at most 1 s: a stuck source yields its old status with
- * up = 0 and its rows next time). */
+/* Ask the thread for its second; source_take fetches it. Asking all before taking the first keeps
+ * the seconds of several sources aligned. */
+void source_ask(struct source *s);
+/* Wait for what was asked for. 0 and *out, or -ETIMEDOUT after 1 s: the source is stuck or busy, and
+ * what it gathers comes with the next second. */
 int source_take(struct source *s, struct source_second *out);
-/* Read what the kernel still holds, hand over the rest, stop the thread. *rest may be NULL. */
+void source_second_free(struct source_second *second); /* the arrays; not the struct */
+/* Stop the thread, read what the kernel still holds, hand over the rest. rest may be NULL. */
 void source_close(struct source *s, struct source_second *rest);
 
 /* For the sources' own files: the thread and the handing over. */
 struct source_ops {
-	/* Handle what is there, at most about `batch` units; wait at most wait_ms when idle.
-	 * Negative errno: down; it is called again after a second. */
+	/* Handle what is there, a few thousand units at the most; wait at most wait_ms when idle.
+	 * Returns how many were handled; negative errno: down, it is called again after a second. */
 	int (*drain)(void *self, int wait_ms);
 	/* Move the current second out. */
 	void (*take)(void *self, struct source_second *out);
 	void (*close)(void *self);
 };
+/* On failure `self` is still the caller's. */
 int source_start(struct source **out, const struct source_ops *ops, void *self, const char *name);
+/* Copy the registered pairs anew when the registry changed since `generation` (0: never copied). */
+void source_registry(const struct source_context *ctx, struct scitag_set *registered,
+		     uint64_t *generation);
+/* Move an aggregate's second into out->rows. */
+void source_take_rows(struct aggregate *a, struct source_second *out);
+/* Fill received, accepted and rejected of a status from counts by enum packet_verdict; dropped must
+ * be filled already. */
+void source_count_verdicts(struct source_status *status,
+			   const uint64_t verdicts[PACKET_VERDICT_COUNT]);
+const char *
+packet_verdict_name(enum packet_verdict v); /* "short", "malformed", "chain", "not_ip" */
 
 #endif

@@ -1,0 +1,276 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "observer/config.h"
+#include "observer/site.h"
+
+#define DEFAULT_FILE "/etc/scitag/observer.yaml"
+#define AT(member)   offsetof(struct observer_config, member)
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+
+int interface_parse(struct interface_choice *out, const char *text)
+{
+	static const char *const modes[] = {"auto", "xdp", "afxdp", "pcap"};
+	const char *colon = strrchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : strlen(text);
+
+	out->mode = INTERFACE_AUTO;
+	if (!len || len >= sizeof(out->name))
+		return -EINVAL;
+	memcpy(out->name, text, len);
+	out->name[len] = 0;
+	if (!colon)
+		return 0;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (!strcmp(colon + 1, modes[i])) {
+			out->mode = (enum interface_mode)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static const char *check_interface(const char *text)
+{
+	struct interface_choice choice;
+
+	return interface_parse(&choice, text) ? "expected IFACE or IFACE:auto|xdp|afxdp|pcap"
+					      : NULL;
+}
+
+static const char *check_prefix(const char *text)
+{
+	char why[8];
+	struct site *site;
+
+	if (site_open(&site, &text, 1, why, sizeof(why)))
+		return "expected an address prefix such as 2001:db8:1::/48 or 192.0.2.0/24";
+	site_close(site);
+	return NULL;
+}
+
+static const char *check_listen(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+	unsigned int port = 0;
+
+	for (size_t i = 0; i < digits && i < 6; i++)
+		port = port * 10 + (unsigned int)(colon[1 + i] - '0');
+	if (!digits || colon[1 + digits] || port > 65535)
+		return "expected [ADDR]:PORT, for instance :6343 or [::1]:6343";
+	return NULL;
+}
+
+static const char *check_url(const char *text)
+{
+	return strncmp(text, "sqlite:", 7) || !text[7] ? "expected sqlite:PATH" : NULL;
+}
+
+static const struct opt options[] = {
+	{.name = "conf",
+	 .letter = 'c',
+	 .type = OPT_TEXT,
+	 .offset = AT(conf),
+	 .arg = "FILE",
+	 .help = "Read this configuration file (default " DEFAULT_FILE ", if it is there)."},
+	{.name = "check",
+	 .type = OPT_VERB,
+	 .offset = AT(check),
+	 .help = "Check the configuration and end: 0 good, 3 not."},
+	{.name = "dump",
+	 .type = OPT_VERB,
+	 .offset = AT(dump),
+	 .help = "Print the configuration in force, with comments, and end."},
+	{.name = "help",
+	 .letter = 'h',
+	 .type = OPT_VERB,
+	 .offset = AT(help),
+	 .help = "Print this."},
+	{.name = "version",
+	 .letter = 'V',
+	 .type = OPT_VERB,
+	 .offset = AT(version),
+	 .help = "Print the version."},
+	{.key = "interfaces",
+	 .name = "interface",
+	 .letter = 'i',
+	 .type = OPT_TEXTS,
+	 .offset = AT(interfaces),
+	 .arg = "IFACE[:MODE]",
+	 .validate = check_interface,
+	 .help = "Read packets from this interface, a mirror port as a rule. MODE is auto, xdp, "
+		 "afxdp "
+		 "or pcap. May be given several times."},
+	{.key = "sflow.listen",
+	 .name = "sflow",
+	 .type = OPT_TEXTS,
+	 .offset = AT(sflow_listen),
+	 .arg = "[ADDR]:PORT",
+	 .validate = check_listen,
+	 .help = "Receive sFlow version 5 here, usually :6343."},
+	{.key = "firefly.listen",
+	 .name = "firefly",
+	 .type = OPT_TEXTS,
+	 .offset = AT(firefly_listen),
+	 .arg = "[ADDR]:PORT",
+	 .validate = check_listen,
+	 .help = "Receive fireflies here, usually :10514."},
+	{.key = "http.listen",
+	 .name = "http",
+	 .type = OPT_TEXT,
+	 .offset = AT(http_listen),
+	 .arg = "[ADDR]:PORT",
+	 .default_text = "127.0.0.1:10580",
+	 .validate = check_listen,
+	 .help = "Serve the page, the API and the metrics here."},
+	{.key = "http.hosts",
+	 .type = OPT_TEXTS,
+	 .offset = AT(http_hosts),
+	 .help = "Further names that browsers may use for this server (the Host header); needed "
+		 "behind a "
+		 "proxy."},
+	{.key = "database.url",
+	 .name = "db",
+	 .type = OPT_TEXT,
+	 .offset = AT(database_url),
+	 .arg = "URL",
+	 .default_text = "sqlite:/var/lib/scitag/observer.db",
+	 .validate = check_url,
+	 .help = "Where the aggregates are kept. sqlite:PATH."},
+	{.key = "database.max_size",
+	 .type = OPT_SIZE,
+	 .offset = AT(database_max_size_bytes),
+	 .default_text = "2GiB",
+	 .help = "Trim the oldest rows beyond this size; 0: no limit."},
+	{.key = "database.keep_10s",
+	 .type = OPT_DURATION,
+	 .offset = AT(keep_10s_s),
+	 .default_text = "24h",
+	 .help = "How long rows of 10 seconds are kept."},
+	{.key = "database.keep_1m",
+	 .type = OPT_DURATION,
+	 .offset = AT(keep_1m_s),
+	 .default_text = "14d",
+	 .help = "How long rows of a minute are kept."},
+	{.key = "database.keep_10m",
+	 .type = OPT_DURATION,
+	 .offset = AT(keep_10m_s),
+	 .default_text = "90d",
+	 .help = "How long rows of ten minutes are kept."},
+	{.key = "database.keep_1h",
+	 .type = OPT_DURATION,
+	 .offset = AT(keep_1h_s),
+	 .default_text = "2y",
+	 .help = "How long rows of an hour are kept. Rows of a day are kept for ever."},
+	{.key = "database.keep_health",
+	 .type = OPT_DURATION,
+	 .offset = AT(keep_health_s),
+	 .default_text = "1y",
+	 .help = "How long the history of inputs and events is kept."},
+	{.key = "site.prefixes",
+	 .name = "site",
+	 .type = OPT_TEXTS,
+	 .offset = AT(site_prefixes),
+	 .arg = "PREFIX",
+	 .validate = check_prefix,
+	 .help = "Addresses that are ours: they decide what is in, out, internal or transit."},
+	{.key = "registry.url",
+	 .type = OPT_TEXT,
+	 .offset = AT(registry_url),
+	 .default_text = "https://www.scitags.org/api.json",
+	 .help = "Where the registry of experiments is refreshed from."},
+	{.key = "registry.cache",
+	 .type = OPT_TEXT,
+	 .offset = AT(registry_cache),
+	 .default_text = "/var/cache/scitag/registry.json",
+	 .help = "File that keeps the newest registry across restarts; empty: none."},
+	{.key = "registry.refresh",
+	 .type = OPT_DURATION,
+	 .offset = AT(registry_refresh_s),
+	 .default_text = "1h",
+	 .help = "How often; at least 5 minutes, 0: never ask the network."},
+	{.key = "user",
+	 .name = "user",
+	 .type = OPT_TEXT,
+	 .offset = AT(user),
+	 .arg = "NAME",
+	 .help = "Drop to this user once every input is open."},
+	{.key = "log.level",
+	 .name = "log-level",
+	 .type = OPT_CHOICE,
+	 .offset = AT(log_level),
+	 .choices = log_levels,
+	 .default_text = "info",
+	 .help = "error, warn, info or debug."},
+	{.key = "log.time",
+	 .name = "log-time",
+	 .type = OPT_FLAG,
+	 .offset = AT(log_time),
+	 .default_text = "false",
+	 .help = "Put the time in front of each log line."},
+	OPT_END,
+};
+
+const struct opt_program observer_program = {
+	.name = "scitag-observer",
+	.synopsis =
+		"[--conf FILE] [-i IFACE[:MODE]]... [--sflow [ADDR]:PORT] [--firefly [ADDR]:PORT] "
+		"[--http [ADDR]:PORT] [--db URL] [--check] [--dump]",
+	.summary =
+		"reads SciTags on the wire and fireflies, keeps totals, and shows whose traffic a "
+		"link carries",
+	.opts = options,
+	.default_file = DEFAULT_FILE,
+};
+
+/* What --conf says, before the command line is read over the file. */
+static int find_conf(char **path, int argc, char **argv)
+{
+	struct observer_config first = {0};
+	FILE *quiet = fopen("/dev/null", "w");
+	int rest, err = opt_defaults(&observer_program, &first);
+
+	if (!err && quiet)
+		err = opt_read_args(&observer_program, &first, argc, argv, &rest, quiet);
+	if (quiet)
+		fclose(quiet);
+	*path = first.conf;
+	first.conf = NULL;
+	opt_free(&observer_program, &first);
+	return err;
+}
+
+int observer_config_read(struct observer_config *cfg, int argc, char **argv)
+{
+	char *path = NULL;
+	int rest = argc, err, file_err = 0;
+
+	memset(cfg, 0, sizeof(*cfg));
+	err = opt_defaults(&observer_program, cfg);
+	if (err)
+		return err;
+	find_conf(&path, argc, argv);
+	if (path || access(DEFAULT_FILE, F_OK) == 0)
+		file_err =
+			opt_read_file(&observer_program, cfg, path ? path : DEFAULT_FILE, stderr);
+	free(path);
+	err = opt_read_args(&observer_program, cfg, argc, argv, &rest, stderr);
+	if (!err && rest < argc) {
+		fprintf(stderr, "scitag-observer: unexpected argument '%s'\n", argv[rest]);
+		err = -EINVAL;
+	}
+	if (!err && cfg->registry_refresh_s && cfg->registry_refresh_s < 300) {
+		fprintf(stderr, "registry.refresh: at least 5m, or 0 for never\n");
+		file_err = -EINVAL;
+	}
+	return err ? -E2BIG : file_err;
+}
+
+void observer_config_free(struct observer_config *cfg)
+{
+	opt_free(&observer_program, cfg);
+}

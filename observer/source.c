@@ -1,0 +1,223 @@
+/* The thread under every source, and the handing over of its seconds. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "observer/source.h"
+
+#define IDLE_WAIT_MS   20	/* how late a quiet source may answer */
+#define TAKE_WAIT_NS   NS_PER_S /* how long the collector waits for a busy one */
+#define CLOSE_DRAIN_NS NS_PER_S /* how long a stop may read what the kernel still holds */
+
+struct source {
+	const struct source_ops *ops;
+	void *self;
+	char name[64];
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t handed;
+	atomic_int asked; /* the one thing the thread looks at between batches */
+	atomic_int stop;
+	int ready; /* under lock: `second` is the collector's */
+	struct source_second second;
+};
+
+static void hand_over(struct source *s)
+{
+	struct source_second second = {0};
+
+	s->ops->take(s->self, &second);
+	pthread_mutex_lock(&s->lock);
+	s->second = second;
+	s->ready = 1;
+	atomic_store(&s->asked, 0);
+	pthread_cond_signal(&s->handed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void *run(void *arg)
+{
+	struct source *s = arg;
+	int64_t down_until_mono_ns = 0, stop_by_mono_ns;
+
+	while (!atomic_load(&s->stop)) {
+		if (down_until_mono_ns && clock_mono_ns() < down_until_mono_ns) {
+			nanosleep(&(struct timespec){.tv_nsec = IDLE_WAIT_MS * 1000000L}, NULL);
+		} else {
+			int n = s->ops->drain(s->self, IDLE_WAIT_MS);
+
+			down_until_mono_ns = n < 0 ? clock_mono_ns() + NS_PER_S : 0;
+		}
+		if (atomic_load(&s->asked))
+			hand_over(s);
+	}
+	stop_by_mono_ns = clock_mono_ns() + CLOSE_DRAIN_NS;
+	while (s->ops->drain(s->self, 0) > 0 && clock_mono_ns() < stop_by_mono_ns)
+		;
+	return NULL;
+}
+
+void source_registry(const struct source_context *ctx, struct scitag_set *registered,
+		     uint64_t *generation)
+{
+	/* a new keeper's generation may be 0, so what was copied is kept as one more */
+	const uint64_t now = registry_keeper_generation(ctx->registry) + 1;
+	const struct registry *r;
+
+	if (now == *generation)
+		return;
+	r = registry_keeper_take(ctx->registry);
+	*registered = r->pairs;
+	registry_keeper_give(ctx->registry, r);
+	*generation = now;
+}
+
+void source_take_rows(struct aggregate *a, struct source_second *out)
+{
+	const size_t n = aggregate_rows(a);
+
+	out->rows = n ? malloc(n * sizeof(*out->rows)) : NULL;
+	out->n_rows = out->rows ? aggregate_take(a, out->rows) : 0; /* no memory: next second */
+}
+
+const char *packet_verdict_name(enum packet_verdict v)
+{
+	static const char *const names[PACKET_VERDICT_COUNT] = {
+		[PACKET_OK] = "ok",
+		[PACKET_SHORT] = "short",
+		[PACKET_MALFORMED] = "malformed",
+		[PACKET_CHAIN] = "chain",
+		[PACKET_NOT_IP] = "not_ip",
+	};
+
+	return v < PACKET_VERDICT_COUNT ? names[v] : NULL;
+}
+
+void source_count_verdicts(struct source_status *status,
+			   const uint64_t verdicts[PACKET_VERDICT_COUNT])
+{
+	status->accepted = verdicts[PACKET_OK];
+	status->received = verdicts[PACKET_OK];
+	for (unsigned int v = PACKET_OK + 1; v < PACKET_VERDICT_COUNT; v++) {
+		status->rejected[v - 1] = (struct source_reason){
+			packet_verdict_name((enum packet_verdict)v), verdicts[v]};
+		status->received += verdicts[v];
+	}
+	for (size_t i = 0; i < sizeof(status->dropped) / sizeof(status->dropped[0]); i++)
+		status->received += status->dropped[i].count;
+}
+
+int source_start(struct source **out, const struct source_ops *ops, void *self, const char *name)
+{
+	struct source *s = calloc(1, sizeof(*s));
+	pthread_condattr_t attr;
+	int err;
+
+	if (!s)
+		return log_fail(-ENOMEM, "source", "%s", name);
+	s->ops = ops;
+	s->self = self;
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->handed, &attr);
+	pthread_condattr_destroy(&attr);
+	err = pthread_create(&s->thread, NULL, run, s);
+	if (err) {
+		pthread_cond_destroy(&s->handed);
+		pthread_mutex_destroy(&s->lock);
+		free(s);
+		return log_fail(-err, "source", "thread of %s", name);
+	}
+	*out = s;
+	return 0;
+}
+
+void source_ask(struct source *s)
+{
+	atomic_store(&s->asked, 1);
+}
+
+int source_take(struct source *s, struct source_second *out)
+{
+	int64_t until_ns = clock_mono_ns() + TAKE_WAIT_NS;
+	struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
+	int err = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->ready && !err)
+		err = pthread_cond_timedwait(&s->handed, &s->lock, &until);
+	if (s->ready) {
+		*out = s->second;
+		s->ready = 0;
+		err = 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return -err;
+}
+
+void source_second_free(struct source_second *second)
+{
+	free(second->rows);
+	free(second->claims);
+	free(second->statuses);
+	*second = (struct source_second){0};
+}
+
+/* Put what came later behind what was not fetched; the newer status says all. */
+static void append(struct source_second *first, struct source_second *later)
+{
+	struct traffic_row *rows =
+		realloc(first->rows, (first->n_rows + later->n_rows) * sizeof(*rows) + 1);
+	struct claim_row *claims =
+		realloc(first->claims, (first->n_claims + later->n_claims) * sizeof(*claims) + 1);
+
+	if (rows) {
+		if (later->n_rows)
+			memcpy(rows + first->n_rows, later->rows, later->n_rows * sizeof(*rows));
+		first->rows = rows;
+		first->n_rows += later->n_rows;
+	}
+	if (claims) {
+		if (later->n_claims)
+			memcpy(claims + first->n_claims, later->claims,
+			       later->n_claims * sizeof(*claims));
+		first->claims = claims;
+		first->n_claims += later->n_claims;
+	}
+	free(first->statuses);
+	first->statuses = later->statuses;
+	first->n_statuses = later->n_statuses;
+	free(later->rows);
+	free(later->claims);
+}
+
+void source_close(struct source *s, struct source_second *rest)
+{
+	struct source_second last = {0};
+
+	if (!s)
+		return;
+	atomic_store(&s->stop, 1);
+	pthread_join(s->thread, NULL);
+	s->ops->take(s->self, &last);
+	if (s->ready) {
+		append(&s->second, &last);
+		last = s->second;
+	}
+	s->ops->close(s->self);
+	if (rest)
+		*rest = last;
+	else
+		source_second_free(&last);
+	pthread_cond_destroy(&s->handed);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
