@@ -25,11 +25,24 @@ struct aggregate {
 	size_t n_planes;
 	size_t newest; /* index of the plane used last */
 	uint64_t planes_refused;
+	uint32_t own_unregistered;
 };
 
-struct aggregate *aggregate_open(void)
+struct aggregate *aggregate_open(uint32_t own_unregistered)
 {
-	return calloc(1, sizeof(struct aggregate));
+	struct aggregate *a = calloc(1, sizeof(*a));
+
+	if (a)
+		a->own_unregistered = own_unregistered;
+	return a;
+}
+
+/* How many of a plane's touched cells get rows of their own. */
+static uint32_t own_rows(const struct aggregate *a, const struct plane *p)
+{
+	return p->key.grade == GRADE_UNREGISTERED && p->n_touched > a->own_unregistered
+		       ? a->own_unregistered
+		       : p->n_touched;
 }
 
 void aggregate_close(struct aggregate *a)
@@ -148,12 +161,9 @@ size_t aggregate_rows(const struct aggregate *a)
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->n_planes; i++) {
-		const struct plane *p = &a->planes[i];
+		const uint32_t own = own_rows(a, &a->planes[i]);
 
-		if (p->key.grade == GRADE_UNREGISTERED && p->n_touched > STORE_UNREGISTERED_ROWS)
-			n += STORE_UNREGISTERED_ROWS + 1;
-		else
-			n += p->n_touched;
+		n += own + (own < a->planes[i].n_touched);
 	}
 	return n;
 }
@@ -203,14 +213,11 @@ static void largest_first(const struct cell *cells, uint32_t *codes, size_t n, s
 	}
 }
 
-static size_t take_plane(struct plane *p, struct traffic_row *rows)
+static size_t take_plane(struct plane *p, uint32_t own, struct traffic_row *rows)
 {
-	const int folds =
-		p->key.grade == GRADE_UNREGISTERED && p->n_touched > STORE_UNREGISTERED_ROWS;
-	const size_t own = folds ? STORE_UNREGISTERED_ROWS : p->n_touched;
 	size_t n = own;
 
-	if (folds)
+	if (own < p->n_touched)
 		largest_first(p->cells, p->touched, p->n_touched, own);
 	for (size_t i = 0; i < p->n_touched; i++) {
 		const uint32_t code = p->touched[i];
@@ -236,7 +243,7 @@ size_t aggregate_take(struct aggregate *a, struct traffic_row *rows)
 
 	for (size_t i = 0; i < a->n_planes; i++) {
 		if (a->planes[i].n_touched)
-			n += take_plane(&a->planes[i], rows + n);
+			n += take_plane(&a->planes[i], own_rows(a, &a->planes[i]), rows + n);
 	}
 	return n;
 }

@@ -12,7 +12,9 @@
 
 struct aggregate; /* opaque */
 
-struct aggregate *aggregate_open(void); /* NULL: no memory */
+/* own_unregistered: how many unregistered tags of a plane get rows of their own, the largest first;
+ * the rest is folded into one. NULL: no memory. */
+struct aggregate *aggregate_open(uint32_t own_unregistered);
 void aggregate_close(struct aggregate *a);
 /* Add one observation to the current second. No allocation but a plane's first use. */
 void aggregate_add(struct aggregate *a, const struct observation *o);
@@ -21,7 +23,7 @@ void aggregate_add_cell(struct aggregate *a, const struct traffic_key *key,
 			const struct traffic_value *value);
 /* How many rows aggregate_take would give. */
 size_t aggregate_rows(const struct aggregate *a);
-/* Move the rows out (folding unregistered ones beyond STORE_UNREGISTERED_ROWS) and start an empty
+/* Move the rows out (folding as aggregate_open was told) and start an empty
  * second. rows needs aggregate_rows() places. Returns how many were written. */
 size_t aggregate_take(struct aggregate *a, struct traffic_row *rows);
 uint64_t aggregate_planes_refused(const struct aggregate *a);

@@ -1,18 +1,28 @@
 #include <errno.h>
 #include <pcap/pcap.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "observer/capture.h"
 
+#define BATCH	     4096
+#define READ_BYTES   (1 << 20)
+#define BUFFER_BYTES (64 << 20)
+#define TIMEOUT_MS   100 /* how long the kernel may gather a block */
+#define SNAP_BYTES   512 /* past the deepest chain of headers; payload is never read */
+
 struct capture {
-	pcap_t *pcap; /* owns its FILE */
+	pcap_t *pcap; /* of a file: owns its FILE */
 	enum packet_link link;
+	int live;
 	uint64_t size_bytes;
+	void (*each)(void *arg, const struct capture_frame *f); /* during capture_drain */
+	void *arg;
 };
 
-int capture_link(int dlt)
+static int link_of(int dlt)
 {
 	switch (dlt) {
 	case DLT_EN10MB:
@@ -40,46 +50,90 @@ int capture_link(int dlt)
 	}
 }
 
-int capture_open(struct capture **out, const char *path, char *why, size_t why_cap_bytes)
+/* Takes p over, whatever happens. */
+static int adopt(struct capture **out, pcap_t *p, int live, uint64_t size_bytes, char *why,
+		 size_t why_cap_bytes)
+{
+	const int link = link_of(pcap_datalink(p));
+	struct capture *c = calloc(1, sizeof(*c));
+
+	if (!c || link < 0) {
+		const char *name = pcap_datalink_val_to_name(pcap_datalink(p));
+
+		snprintf(why, why_cap_bytes, "link type %d (%s) is none that we open",
+			 pcap_datalink(p), name ? name : "unknown");
+		pcap_close(p);
+		free(c);
+		return c ? -EBADMSG : -ENOMEM;
+	}
+	*c = (struct capture){
+		.pcap = p, .link = (enum packet_link)link, .live = live, .size_bytes = size_bytes};
+	*out = c;
+	return 0;
+}
+
+int capture_open_file(struct capture **out, const char *path, char *why, size_t why_cap_bytes)
 {
 	char pcap_why[PCAP_ERRBUF_SIZE] = "";
-	struct capture *c = calloc(1, sizeof(*c));
+	FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
 	struct stat st;
-	FILE *f;
-	int link, err;
+	pcap_t *p;
 
-	if (!c)
-		return -ENOMEM;
-	f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
 	if (!f) {
-		err = -errno;
+		int err = -errno;
+
 		snprintf(why, why_cap_bytes, "%s", strerror(-err));
-		free(c);
 		return err;
 	}
-	setvbuf(f, NULL, _IOFBF, 1 << 20);
-	if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode))
-		c->size_bytes = (uint64_t)st.st_size;
-	c->pcap = pcap_fopen_offline(f, pcap_why);
-	if (!c->pcap) {
+	setvbuf(f, NULL, _IOFBF, READ_BYTES);
+	if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode))
+		st.st_size = 0;
+	p = pcap_fopen_offline(f, pcap_why);
+	if (!p) {
 		snprintf(why, why_cap_bytes, "%s", pcap_why);
 		if (f != stdin)
 			fclose(f);
-		free(c);
 		return -EBADMSG;
 	}
-	link = capture_link(pcap_datalink(c->pcap));
-	if (link < 0) {
-		const char *name = pcap_datalink_val_to_name(pcap_datalink(c->pcap));
+	return adopt(out, p, 0, (uint64_t)st.st_size, why, why_cap_bytes);
+}
 
-		snprintf(why, why_cap_bytes, "link type %d (%s) is none that we open",
-			 pcap_datalink(c->pcap), name ? name : "unknown");
-		capture_close(c);
-		return -EBADMSG;
+static int error_of(int status)
+{
+	switch (status) {
+	case PCAP_ERROR_NO_SUCH_DEVICE:
+		return -ENODEV;
+	case PCAP_ERROR_PERM_DENIED:
+	case PCAP_ERROR_PROMISC_PERM_DENIED:
+		return -EPERM;
+	case PCAP_ERROR_IFACE_NOT_UP:
+		return -ENETDOWN;
+	default:
+		return -EIO;
 	}
-	c->link = (enum packet_link)link;
-	*out = c;
-	return 0;
+}
+
+int capture_open_live(struct capture **out, const char *interface, char *why, size_t why_cap_bytes)
+{
+	char pcap_why[PCAP_ERRBUF_SIZE] = "";
+	pcap_t *p = pcap_create(interface, pcap_why);
+	int status;
+
+	if (!p) {
+		snprintf(why, why_cap_bytes, "%s", pcap_why);
+		return -EIO;
+	}
+	pcap_set_snaplen(p, SNAP_BYTES);
+	pcap_set_promisc(p, 1);
+	pcap_set_timeout(p, TIMEOUT_MS);
+	pcap_set_buffer_size(p, BUFFER_BYTES);
+	status = pcap_activate(p);
+	if (status >= 0 && pcap_setnonblock(p, 1, pcap_why) == 0)
+		return adopt(out, p, 1, 0, why, why_cap_bytes);
+	snprintf(why, why_cap_bytes, "%s%s%s", pcap_statustostr(status),
+		 *pcap_geterr(p) ? ": " : "", pcap_geterr(p));
+	pcap_close(p);
+	return error_of(status);
 }
 
 void capture_close(struct capture *c)
@@ -90,35 +144,50 @@ void capture_close(struct capture *c)
 	free(c);
 }
 
+static void on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *bytes)
+{
+	struct capture *c = (struct capture *)arg;
+	const struct capture_frame f = {
+		.bytes = bytes,
+		.captured_bytes = h->caplen,
+		.frame_bytes = h->len < h->caplen ? h->caplen : h->len,
+		.utc_us = (int64_t)h->ts.tv_sec * 1000000 + h->ts.tv_usec,
+	};
+
+	c->each(c->arg, &f);
+}
+
+int capture_drain(struct capture *c, int wait_ms,
+		  void (*each)(void *arg, const struct capture_frame *f), void *arg)
+{
+	int n;
+
+	c->each = each;
+	c->arg = arg;
+	n = pcap_dispatch(c->pcap, BATCH, on_frame, (u_char *)c);
+	if (n == 0 && c->live && wait_ms) {
+		struct pollfd pfd = {.fd = pcap_get_selectable_fd(c->pcap), .events = POLLIN};
+
+		poll(&pfd, 1, wait_ms);
+	}
+	return n < 0 ? -EBADMSG : n;
+}
+
 enum packet_link capture_packet_link(const struct capture *c)
 {
 	return c->link;
 }
 
-int capture_next(struct capture *c, struct capture_frame *out)
+uint64_t capture_dropped(const struct capture *c)
 {
-	struct pcap_pkthdr *h;
-	const u_char *bytes;
+	struct pcap_stat stat;
 
-	switch (pcap_next_ex(c->pcap, &h, &bytes)) {
-	case 1:
-		*out = (struct capture_frame){
-			.bytes = bytes,
-			.captured_bytes = h->caplen,
-			.frame_bytes = h->len < h->caplen ? h->caplen : h->len,
-			.utc_us = (int64_t)h->ts.tv_sec * 1000000 + h->ts.tv_usec,
-		};
-		return 1;
-	case PCAP_ERROR_BREAK:
-		return 0;
-	default:
-		return -EBADMSG;
-	}
+	return c->live && pcap_stats(c->pcap, &stat) == 0 ? stat.ps_drop : 0;
 }
 
 uint64_t capture_position_bytes(const struct capture *c)
 {
-	long at = ftell(pcap_file(c->pcap));
+	long at = c->live ? -1 : ftell(pcap_file(c->pcap));
 
 	return at < 0 ? 0 : (uint64_t)at;
 }
@@ -131,4 +200,12 @@ uint64_t capture_size_bytes(const struct capture *c)
 const char *capture_damage(const struct capture *c)
 {
 	return pcap_geterr(c->pcap);
+}
+
+void capture_describe(const struct capture *c, char *buf, size_t cap_bytes)
+{
+	const char *name = pcap_datalink_val_to_name(pcap_datalink(c->pcap));
+
+	snprintf(buf, cap_bytes, "libpcap, %s, %d MiB buffer", name ? name : "?",
+		 BUFFER_BYTES >> 20);
 }

@@ -1,4 +1,4 @@
-/* Capture files and libpcap's link types, for every reader of them. */
+/* Frames through libpcap, from files and interfaces: the only door to it for reading. */
 #ifndef OBSERVER_CAPTURE_H
 #define OBSERVER_CAPTURE_H
 
@@ -6,26 +6,33 @@
 #include <stdio.h>
 #include "wire/packet.h"
 
-/* enum packet_link of a libpcap DLT_ value; -1: one that we do not open. */
-int capture_link(int dlt);
-
-struct capture; /* opaque: one open file */
+struct capture; /* opaque: one open file or interface */
 
 struct capture_frame {
-	const uint8_t *bytes; /* valid until the next call */
+	const uint8_t *bytes; /* valid until the next one */
 	uint32_t captured_bytes, frame_bytes;
 	int64_t utc_us;
 };
 
-/* path "-" is standard input. pcap (us, ns, either byte order) and pcapng, through libpcap.
- * -ENOENT, -EACCES, or -EBADMSG with a sentence in why (no capture file). */
-int capture_open(struct capture **out, const char *path, char *why, size_t why_cap_bytes);
-void capture_close(struct capture *c);
+/* path "-" is standard input. pcap (us, ns, either byte order) and pcapng. -ENOENT, -EACCES, or
+ * -EBADMSG (no capture file, or a link type that we do not open) with a sentence in why. */
+int capture_open_file(struct capture **out, const char *path, char *why, size_t why_cap_bytes);
+/* Promiscuous, never blocking. -ENODEV, -EPERM, -ENETDOWN, -EIO with a sentence in why. */
+int capture_open_live(struct capture **out, const char *interface, char *why, size_t why_cap_bytes);
+void capture_close(struct capture *c); /* takes NULL */
+
+/* Hand over what is there, a few thousand frames at the most; live, wait at most wait_ms when there is
+ * nothing. Returns how many, 0 (a file: its end), or -EBADMSG: damage or a lost interface, see
+ * capture_damage. */
+int capture_drain(struct capture *c, int wait_ms,
+		  void (*each)(void *arg, const struct capture_frame *f), void *arg);
+
 enum packet_link capture_packet_link(const struct capture *c);
-/* 1: a frame; 0: the file ended well; -EBADMSG: damage, see capture_damage. */
-int capture_next(struct capture *c, struct capture_frame *out);
-uint64_t capture_position_bytes(const struct capture *c); /* how far the file was read */
+uint64_t capture_dropped(const struct capture *c); /* live: frames that the kernel had to drop */
+uint64_t capture_position_bytes(const struct capture *c); /* a file: how far it was read */
 uint64_t capture_size_bytes(const struct capture *c);	  /* 0: not known (a pipe) */
-const char *capture_damage(const struct capture *c);	  /* what libpcap says of it */
+const char *capture_damage(const struct capture *c);	  /* in libpcap's words */
+/* "libpcap, EN10MB, 64 MiB buffer" */
+void capture_describe(const struct capture *c, char *buf, size_t cap_bytes);
 
 #endif

@@ -52,11 +52,18 @@ static int exit_code(int err)
 	}
 }
 
-static int open_clockwork(struct observer *o)
+/* Whole seconds of the wall clock; cancelled, and armed anew, when somebody sets that clock. */
+static int arm_timer(int timer_fd)
 {
-	/* whole seconds of the wall clock; cancelled and rearmed when somebody sets it */
 	struct itimerspec each_second = {.it_interval.tv_sec = 1,
 					 .it_value.tv_sec = clock_utc_us() / US_PER_S + 1};
+
+	return timerfd_settime(timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &each_second,
+			       NULL);
+}
+
+static int open_clockwork(struct observer *o)
+{
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -67,8 +74,7 @@ static int open_clockwork(struct observer *o)
 	signal(SIGPIPE, SIG_IGN);
 	o->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
 	o->timer_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
-	if (o->signal_fd < 0 || o->timer_fd < 0 ||
-	    timerfd_settime(o->timer_fd, TFD_TIMER_ABSTIME, &each_second, NULL))
+	if (o->signal_fd < 0 || o->timer_fd < 0 || arm_timer(o->timer_fd))
 		return log_fail(-errno, "observer", "timer and signals");
 	return 0;
 }
@@ -226,7 +232,9 @@ static void loop(struct observer *o)
 
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return;
-		if (fds[0].revents && read(o->timer_fd, &expirations, sizeof(expirations)) > 0) {
+		if (fds[0].revents) {
+			if (read(o->timer_fd, &expirations, sizeof(expirations)) < 0)
+				arm_timer(o->timer_fd);
 			turn(o);
 			sd_notify(0, "WATCHDOG=1");
 		}
