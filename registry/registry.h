@@ -9,9 +9,10 @@
 #include <stdint.h>
 #include "wire/scitag.h"
 
-#define REGISTRY_EXPERIMENTS_MAX 1024
-#define REGISTRY_ACTIVITIES_MAX 256 /* of one experiment */
-#define REGISTRY_NAME_BYTES 64
+#define REGISTRY_EXPERIMENTS_MAX    1024
+#define REGISTRY_ACTIVITIES_MAX	    256 /* of one experiment */
+#define REGISTRY_NAME_BYTES	    64	/* with its end */
+#define REGISTRY_DOCUMENT_MAX_BYTES (4 << 20)
 
 struct registry_activity {
 	uint16_t id;
@@ -27,9 +28,9 @@ struct registry {
 	size_t n_experiments;
 	size_t n_pairs;
 	struct registry_experiment *experiments; /* by id, ascending */
-	char modified[40];      /* the document's own stamp, "" if none */
-	struct scitag_set pairs; /* for the packet walk */
-	int dialects_overlap;   /* plain and label option values overlap: said in the log */
+	char modified[40];			 /* the document's own stamp, "" if none */
+	struct scitag_set pairs;		 /* for the packet walk */
+	int dialects_overlap; /* plain and label option values overlap: said in the log */
 };
 
 /* The document that ships inside. Never fails short of memory (then NULL). */
@@ -37,7 +38,9 @@ struct registry *registry_builtin(void);
 /* Parse a document. Returns 0 and *out (registry_free it), or -EBADMSG with a sentence in why. */
 int registry_parse(struct registry **out, const char *json, size_t len_bytes, char *why,
 		   size_t why_cap_bytes);
-void registry_free(struct registry *r);
+/* The same from a file; also -ENOENT, -EACCES, ..., with why. */
+int registry_load(struct registry **out, const char *path, char *why, size_t why_cap_bytes);
+void registry_free(struct registry *r); /* takes NULL */
 
 /* Names; NULL when the number is not registered. Owned by r. */
 const char *registry_experiment_name(const struct registry *r, unsigned int experiment);
@@ -54,7 +57,8 @@ int registry_activity_number(const struct registry *r, unsigned int experiment, 
  * empty, or that has fewer experiments or fewer pairs, is refused (the operator can force it). */
 const char *registry_refuse_swap(const struct registry *now, const struct registry *next);
 
-/* Call `each` for every difference, as one line of text: "+ 3/25 cms New Thing", "- ...", "~ ...". */
+/* Call `each` for every difference, as one line of text: "+ 3/25 cms New Thing", "- 4 lhcb",
+ * "~ 3/7 cms Data rebalancing -> Data Rebalancing"; by number. */
 void registry_diff(const struct registry *a, const struct registry *b,
 		   void (*each)(void *arg, const char *line), void *arg);
 
