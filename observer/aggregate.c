@@ -6,7 +6,7 @@
 
 #include "observer/aggregate.h"
 
-#define CELLS	    (SCITAG_CODES + 1)
+#define CELLS       (SCITAG_CODES + 1)
 #define PLANE_SLOTS (2 * AGGREGATE_PLANES_MAX) /* open addressing, half full at most */
 
 struct cell {
@@ -15,8 +15,8 @@ struct cell {
 };
 struct plane {
 	struct traffic_key key; /* without the tag */
-	struct cell *cells;	/* CELLS of them; pages that no tag touches stay unmapped */
-	uint32_t *touched;	/* codes with samples in this second */
+	struct cell *cells;     /* CELLS of them; pages that no tag touches stay unmapped */
+	uint32_t *touched;      /* codes with samples in this second */
 	uint32_t n_touched;
 };
 struct aggregate {

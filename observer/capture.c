@@ -7,7 +7,7 @@
 
 #include "observer/capture.h"
 
-#define BATCH	     4096
+#define BATCH        4096
 #define READ_BYTES   (1 << 20)
 #define BUFFER_BYTES (64 << 20)
 #define TIMEOUT_MS   100 /* how long the kernel may gather a block */

@@ -30,8 +30,8 @@ int capture_drain(struct capture *c, int wait_ms,
 enum packet_link capture_packet_link(const struct capture *c);
 uint64_t capture_dropped(const struct capture *c); /* live: frames that the kernel had to drop */
 uint64_t capture_position_bytes(const struct capture *c); /* a file: how far it was read */
-uint64_t capture_size_bytes(const struct capture *c);	  /* 0: not known (a pipe) */
-const char *capture_damage(const struct capture *c);	  /* in libpcap's words */
+uint64_t capture_size_bytes(const struct capture *c);     /* 0: not known (a pipe) */
+const char *capture_damage(const struct capture *c);      /* in libpcap's words */
 /* "libpcap, EN10MB, 64 MiB buffer" */
 void capture_describe(const struct capture *c, char *buf, size_t cap_bytes);
 

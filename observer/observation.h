@@ -19,12 +19,14 @@ struct observation {
 	uint8_t direction; /* enum direction */
 	uint8_t verdict;   /* enum packet_verdict */
 	uint8_t tcp_flags;
-	uint8_t label_hidden; /* IPv6, but its source shows no label (sampled_ipv6) */
+	uint8_t label_hidden;  /* IPv6, but its source shows no label (sampled_ipv6) */
 	struct packet_tag tag; /* grade before any join */
 };
 
 /* Fill the packet's part of an observation: parse, tag, sizes. utc_us, weight, source, direction and
- * frame_bytes are the caller's. Returns the verdict. */
+ * frame_bytes are the caller's; frame_bytes, if it is set before the call, bounds ip_bytes and stands in
+ * for a length that the IP header does not say. Label and tag stay empty unless the verdict, which is
+ * returned, is PACKET_OK. */
 enum packet_verdict observation_from_packet(struct observation *o, const uint8_t *bytes,
 					    uint32_t len_bytes, enum packet_link link,
 					    const struct scitag_set *registered);

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "observer/source.h"
 
-#define IDLE_WAIT_MS   20	/* how late a quiet source may answer */
+#define IDLE_WAIT_MS   20       /* how late a quiet source may answer */
 #define TAKE_WAIT_NS   NS_PER_S /* how long the collector waits for a busy one */
 #define CLOSE_DRAIN_NS NS_PER_S /* how long a stop may read what the kernel still holds */
 

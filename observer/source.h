@@ -15,10 +15,10 @@
 
 struct source; /* opaque */
 
-struct source_context {			  /* what every source may use; outlives it */
-	struct store *store;		  /* source ids only */
+struct source_context {                   /* what every source may use; outlives it */
+	struct store *store;              /* source ids only */
 	struct registry_keeper *registry; /* for struct scitag_set */
-	const struct site *site;	  /* addresses -> direction */
+	const struct site *site;          /* addresses -> direction */
 };
 
 /* What one source did in one second. Arrays are malloc'd and change owner. */
