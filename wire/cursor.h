@@ -6,7 +6,7 @@
  * Position is an offset, not a running pointer: the kernel's verifier follows
  * base + (off & CURSOR_MASK) through bounded loops, but gives up on a pointer that
  * moves by unknown amounts. In the kernel a packet is therefore read to
- * CURSOR_MASK bytes at the most; in user space to 4 GiB.
+ * CURSOR_MASK bytes at the most (beyond: torn is CURSOR_FAR); in user space to 4 GiB.
  *
  * Pure, header-only; no allocation; the cursor owns nothing. */
 #ifndef WIRE_CURSOR_H
@@ -18,11 +18,190 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+enum {
+	CURSOR_TORN = 1, /* a read did not fit into what is there */
+	CURSOR_FAR = 2,  /* kernel only: it may be there, but beyond the verifier's reach */
+};
+
 struct cursor {
 	const __u8 *base; /* first byte of the record */
-	const __u8 *end;  /* one past the last readable byte */
-	__u32 off;        /* next unread byte, from base */
-	__u32 torn;       /* a read did not fit; every later read is refused */
+	const __u8 *end;  /* one past the last byte that is there */
+	__u32 len;        /* bytes that may be read: end - base, or less when a header says so */
+	__u32 off;        /* next unread byte, from base; never beyond len */
+	__u32 torn;       /* why a read was refused, else 0; every later read is refused too */
 };
+
+/* --- plain loads from bytes that cursor_take() has handed out ------------------------------ */
+
+#ifdef __bpf__
+/* One load each: BPF has wide loads at any address, but for a byte pointer clang 14 would
+ * put every number together byte by byte. */
+#define WIRE_LOAD(type, p) (*(const type *)(p))
+#else
+#define WIRE_LOAD(type, p)                                              \
+	({                                                              \
+		type wire_load_;                                        \
+		__builtin_memcpy(&wire_load_, (p), sizeof(wire_load_)); \
+		wire_load_;                                             \
+	})
+#endif
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define WIRE_ORDER(bits, v) __builtin_bswap##bits(v)
+#else
+#define WIRE_ORDER(bits, v) (v)
+#endif
+
+static __always_inline __u16 wire_be16(const __u8 *p)
+{
+	return WIRE_ORDER(16, WIRE_LOAD(__u16, p));
+}
+
+static __always_inline __u32 wire_be24(const __u8 *p)
+{
+	return (__u32)p[0] << 16 | (__u32)p[1] << 8 | p[2];
+}
+
+static __always_inline __u32 wire_be32(const __u8 *p)
+{
+	return WIRE_ORDER(32, WIRE_LOAD(__u32, p));
+}
+
+static __always_inline __u64 wire_be64(const __u8 *p)
+{
+	return WIRE_ORDER(64, WIRE_LOAD(__u64, p));
+}
+
+/* Copy an IPv4 address. */
+static __always_inline void wire_copy4(__u8 to[4], const __u8 *from)
+{
+#ifdef __bpf__
+	*(__u32 *)to = *(const __u32 *)from;
+#else
+	__builtin_memcpy(to, from, 4);
+#endif
+}
+
+/* Copy an IPv6 address. */
+static __always_inline void wire_copy16(__u8 to[16], const __u8 *from)
+{
+#ifdef __bpf__
+	((__u64 *)to)[0] = ((const __u64 *)from)[0];
+	((__u64 *)to)[1] = ((const __u64 *)from)[1];
+#else
+	__builtin_memcpy(to, from, 16);
+#endif
+}
+
+/* --- the cursor ---------------------------------------------------------------------------- */
+
+#ifdef __bpf__
+#define CURSOR_MASK 0x3fffu /* 16 KiB: more than a jumbo frame */
+
+/* The whole of a packet: data to data_end of the program's context. */
+static __always_inline void cursor_init_packet(struct cursor *c, const void *data, const void *end)
+{
+	*c = (struct cursor){data, end, (const __u8 *)end - (const __u8 *)data, 0, 0};
+}
+#else
+/* len_bytes from bytes on; bytes may be NULL when len_bytes is 0. */
+static inline void cursor_init(struct cursor *c, const void *bytes, __u32 len_bytes)
+{
+	const __u8 *base = (const __u8 *)bytes;
+
+	*c = (struct cursor){base, len_bytes ? base + len_bytes : base, len_bytes, 0, 0};
+}
+#endif
+
+/* Bytes that can still be read; 0 once torn. */
+static __always_inline __u32 cursor_left(const struct cursor *c)
+{
+	return c->torn ? 0 : c->len - c->off;
+}
+
+/* Let nothing be read beyond the next len_bytes. Never makes the record longer. */
+static __always_inline void cursor_limit(struct cursor *c, __u32 len_bytes)
+{
+	if (len_bytes < c->len - c->off)
+		c->len = c->off + len_bytes;
+}
+
+/* Take the next len_bytes and step over them; NULL, and torn, if they are not all there. */
+static __always_inline const __u8 *cursor_take(struct cursor *c, __u32 len_bytes)
+{
+	const __u8 *p;
+
+	if (c->torn)
+		return 0;
+	if (len_bytes > c->len - c->off) {
+		c->torn = CURSOR_TORN;
+		return 0;
+	}
+#ifdef __bpf__
+	__u32 off = c->off;
+
+	if (off > CURSOR_MASK) {
+		c->torn = CURSOR_FAR;
+		return 0;
+	}
+	__asm__ volatile("" : "+r"(off)); /* the mask is for the verifier: do not fold it away */
+	p = c->base + (off & CURSOR_MASK);
+	if (p + len_bytes > c->end) { /* never, by len; but this is what the verifier believes */
+		c->torn = CURSOR_TORN;
+		return 0;
+	}
+#else
+	p = c->base + c->off;
+#endif
+	c->off += len_bytes;
+	return p;
+}
+
+/* Step over the next len_bytes; torn if they are not all there. */
+static __always_inline void cursor_skip(struct cursor *c, __u32 len_bytes)
+{
+	if (c->torn)
+		return;
+	if (len_bytes > c->len - c->off)
+		c->torn = CURSOR_TORN;
+	else
+		c->off += len_bytes;
+}
+
+/* The next number; 0 when torn. */
+static __always_inline __u8 cursor_u8(struct cursor *c)
+{
+	const __u8 *p = cursor_take(c, 1);
+
+	return p ? p[0] : 0;
+}
+
+static __always_inline __u16 cursor_be16(struct cursor *c)
+{
+	const __u8 *p = cursor_take(c, 2);
+
+	return p ? wire_be16(p) : 0;
+}
+
+static __always_inline __u32 cursor_be24(struct cursor *c)
+{
+	const __u8 *p = cursor_take(c, 3);
+
+	return p ? wire_be24(p) : 0;
+}
+
+static __always_inline __u32 cursor_be32(struct cursor *c)
+{
+	const __u8 *p = cursor_take(c, 4);
+
+	return p ? wire_be32(p) : 0;
+}
+
+static __always_inline __u64 cursor_be64(struct cursor *c)
+{
+	const __u8 *p = cursor_take(c, 8);
+
+	return p ? wire_be64(p) : 0;
+}
 
 #endif

@@ -16,6 +16,7 @@ struct flow_key {
 	__u8 family;   /* 4 or 6; 0 unknown */
 	__u16 pad;     /* always 0 */
 };
-_Static_assert(sizeof(struct flow_key) == 40, "flow_key is shared with the kernel and hashed whole");
+_Static_assert(sizeof(struct flow_key) == 40,
+	       "flow_key is shared with the kernel and hashed whole");
 
 #endif
