@@ -90,6 +90,7 @@ struct packet {
 	struct packet_option destination; /* the last one that carries a tag */
 	__u16 flags;
 	__u16 ip_offset;              /* where that IP header begins in the frame */
+	__u16 ports_offset;           /* where TCP, UDP or SCTP begins; 0: not seen */
 	__u16 vlan[PACKET_MAX_VLANS]; /* 12-bit ids, outermost first */
 	__u8 n_vlans;
 	__u8 n_mpls;
@@ -575,12 +576,13 @@ static __always_inline int packet_geneve(struct packet_walk *w, struct packet *p
 
 static __always_inline int packet_ports(struct packet_walk *w, struct packet *p)
 {
-	__u32 protocol = w->next;
+	__u32 protocol = w->next, offset = w->c.off;
 	const __u8 *h = cursor_take(&w->c, 4);
 
 	p->key.protocol = protocol;
 	if (!h)
 		return packet_cut_chain(w, p);
+	p->ports_offset = offset;
 	p->key.src_port = wire_be16(h);
 	p->key.dst_port = wire_be16(h + 2);
 	p->flags |= PACKET_HAS_PORTS;
