@@ -12,6 +12,7 @@
 #include "wire/scitag.h"
 
 #define FIREFLY_PORT 10514
+#define FIREFLY_EMIT_MAX_BYTES 1400 /* one frame on any path, header and all */
 #define FIREFLY_TIME_UNKNOWN INT64_MIN
 #define FIREFLY_BYTES_UNSAID UINT64_MAX
 #define FIREFLY_RTT_UNSAID (-1)
@@ -34,8 +35,8 @@ enum { /* firefly.flags: accepted, but worth a hint to the sender */
 	FIREFLY_ODD_HEADER = 1 << 1,     /* text before the JSON without "firefly-json" */
 	FIREFLY_NO_HEADER_TIME = 1 << 2, /* "-" or empty */
 	FIREFLY_DUPLICATE_MEMBER = 1 << 3,
-	FIREFLY_AFI_WRONG = 1 << 4, /* afi contradicts the addresses: the addresses are believed */
-	FIREFLY_NO_TAG = 1 << 5,    /* 0/0, missing, or outside 1..1023 / 1..63 */
+	FIREFLY_AFI_WRONG = 1 << 4, /* afi missing, or against the addresses: these are believed */
+	FIREFLY_NO_TAG = 1 << 5,    /* 0/0, missing, or outside 0..1023 / 0..63 */
 	FIREFLY_REPAIRED = 1 << 6,  /* dCache interval shifted back, or rebuilt */
 	FIREFLY_BAD_INTERVAL = 1 << 7, /* end before start, or longer than 30 days: times dropped */
 	FIREFLY_NO_PORTS = 1 << 8,     /* a protocol without ports */
@@ -66,11 +67,11 @@ enum firefly_verdict {
 	FIREFLY_NO_JSON,     /* no JSON object in it, or broken JSON, or bytes behind it */
 	FIREFLY_NOT_UTF8,    /* outside `application` */
 	FIREFLY_BAD_VERSION, /* version other than 1 */
-	FIREFLY_NO_FLOW_ID,  /* a required section or member is missing */
+	FIREFLY_NO_FLOW_ID,  /* no flow-id, or one without addresses or protocol */
 	FIREFLY_BAD_ADDRESS, /* unparsable, unspecified, or two families */
-	FIREFLY_BAD_PORT,
-	FIREFLY_BAD_STATE,
-	FIREFLY_BAD_NUMBER, /* a required number is none */
+	FIREFLY_BAD_PORT,    /* missing or outside 1..65535, where the protocol has ports */
+	FIREFLY_BAD_STATE,   /* missing, or not one of the three */
+	FIREFLY_BAD_NUMBER,  /* an experiment or activity that is no integer */
 	FIREFLY_TOO_LONG,   /* over 65507 bytes */
 	FIREFLY_VERDICT_COUNT
 };
@@ -80,9 +81,11 @@ const char *firefly_verdict_name(enum firefly_verdict v); /* "no_json", ... */
  * FIREFLY_OK fills *out; anything else leaves it alone. */
 enum firefly_verdict firefly_parse(struct firefly *out, const void *buf, size_t len_bytes);
 
-/* Write one payload: RFC 5424 header with ff->host, ff->app and ff->current_utc_us, then JSON in
- * the schema's member order, times with six digits and +00:00. Returns its length in bytes, or
- * -ENOSPC. Not terminated. */
+/* Write one payload: RFC 5424 header with priority 134, ff->host, ff->app and ff->current_utc_us,
+ * then JSON in the schema's member order, times with six digits and +00:00. `application` must be
+ * UTF-8. Rather than exceed cap_bytes or FIREFLY_EMIT_MAX_BYTES the round-trip time is left out
+ * first, then the byte counts. Returns its length in bytes, or -ENOSPC when the required members do
+ * not fit either. Not terminated. */
 int firefly_emit(const struct firefly *ff, void *buf, size_t cap_bytes);
 
 #endif
