@@ -29,6 +29,7 @@ struct cursor {
 	__u32 len;        /* bytes that may be read: end - base, or less when a header says so */
 	__u32 off;        /* next unread byte, from base; never beyond len */
 	__u32 torn;       /* why a read was refused, else 0; every later read is refused too */
+	__u32 veil;       /* kernel only: always 0, which the verifier cannot know */
 };
 
 /* --- plain loads from bytes that cursor_take() has handed out ------------------------------ */
@@ -101,7 +102,19 @@ static __always_inline void wire_copy16(__u8 to[16], const __u8 *from)
 /* The whole of a packet: data to data_end of the program's context. */
 static __always_inline void cursor_init_packet(struct cursor *c, const void *data, const void *end)
 {
-	*c = (struct cursor){data, end, (const __u8 *)end - (const __u8 *)data, 0, 0};
+	__u32 len = (const __u8 *)end - (const __u8 *)data, veil = len;
+
+	__asm__ volatile("%0 -= %1" : "+r"(veil) : "r"(len));
+	*c = (struct cursor){data, end, len, veil, 0, veil};
+}
+
+/* The same number, of which the verifier knows nothing any more. It tells two states of a
+ * loop apart by what it knows of their scalars, and walks the rest of the program once for
+ * each; where they were forgotten at the loop's head it sees one state and walks once. */
+static __always_inline __u32 cursor_forget(const struct cursor *c, __u32 v)
+{
+	__asm__ volatile("%0 ^= %1" : "+r"(v) : "r"(c->veil));
+	return v;
 }
 #else
 /* len_bytes from bytes on; bytes may be NULL when len_bytes is 0. */
@@ -109,7 +122,12 @@ static inline void cursor_init(struct cursor *c, const void *bytes, __u32 len_by
 {
 	const __u8 *base = (const __u8 *)bytes;
 
-	*c = (struct cursor){base, len_bytes ? base + len_bytes : base, len_bytes, 0, 0};
+	*c = (struct cursor){base, len_bytes ? base + len_bytes : base, len_bytes, 0, 0, 0};
+}
+
+static __always_inline __u32 cursor_forget(const struct cursor *c, __u32 v)
+{
+	return v;
 }
 #endif
 

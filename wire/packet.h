@@ -377,74 +377,84 @@ static __always_inline int packet_options(struct packet_walk *w, struct packet *
 {
 	__u32 kind = w->next;
 	const __u8 *h = cursor_take(&w->c, 2);
-	struct packet_option found = {0};
-	__u32 left, end, jumbo_bytes = 0, flags = 0, i;
+	__u32 found_type = 0, found_value = 0, jumbo_bytes = 0, flags = 0, left, end, i;
 
 	if (!h)
 		return packet_cut_chain(w, p);
 	w->next = h[0];
 	left = h[1] * 8 + 6;
-	end = w->c.off + left;
 	if (left > cursor_left(&w->c)) {
-		cursor_skip(&w->c, left);
+		w->c.torn = CURSOR_TORN;
 		return packet_cut_chain(w, p);
 	}
-	for (i = 0; left && i < PACKET_MAX_OPTIONS; i++) {
-		__u32 type = cursor_u8(&w->c), n, value = 0;
+	end = cursor_forget(&w->c, w->c.off + left);
+	for (i = 0; i < PACKET_MAX_OPTIONS; i++) {
+		__u32 type, n, value;
 
-		if (type == 0) { /* Pad1 */
-			left--;
-			continue;
-		}
-		n = cursor_u8(&w->c);
-		if (left < 2 || n > left - 2) {
-			flags = PACKET_MALFORMED_EH;
+		w->c.off = cursor_forget(&w->c, w->c.off);
+		found_type = cursor_forget(&w->c, found_type);
+		jumbo_bytes = cursor_forget(&w->c, jumbo_bytes);
+		end = cursor_forget(&w->c, end);
+		if (w->c.off >= end)
 			break;
+		h = cursor_take(&w->c, 1);
+		if (!h)
+			return packet_cut_chain(w, p);
+		type = h[0];
+		if (type == 0) /* Pad1 */
+			continue;
+		h = w->c.off < end ? cursor_take(&w->c, 1) : 0;
+		if (!h || w->c.off + h[0] > end) {
+			if (w->c.torn)
+				return packet_cut_chain(w, p);
+			w->c.off = end;
+			p->flags |= PACKET_MALFORMED_EH;
+			return PACKET_GO_ON;
 		}
-		left -= 2 + n;
-		if (type == SCITAG_OPTION_PLAIN && n == 3) {
-			value = cursor_be24(&w->c);
+		n = h[0];
+		if (n == 3 && type == SCITAG_OPTION_PLAIN) {
+			h = cursor_take(&w->c, 3);
+			if (!h)
+				return packet_cut_chain(w, p);
+			value = wire_be24(h);
 		} else if (n == 4 && (type == SCITAG_OPTION_LABEL || type == PACKET_OPTION_JUMBO)) {
-			value = cursor_be32(&w->c);
+			h = cursor_take(&w->c, 4);
+			if (!h)
+				return packet_cut_chain(w, p);
+			value = wire_be32(h);
 			if (type == PACKET_OPTION_JUMBO) {
 				jumbo_bytes = value;
 				continue;
 			}
-			if (value & 0xFF)
-				continue; /* not the form that says a tag */
+			if (value & 0xFF) /* not the form that says a tag */
+				continue;
 			value = value >> 8 & SCITAG_LABEL_MASK;
 		} else {
-			cursor_skip(&w->c, n);
+			w->c.off += n;
 			continue;
 		}
-		if (!found.type) {
-			found.type = type;
-			found.value = value;
-		} else if (found.type != type || found.value != value) {
-			flags |= PACKET_CONFLICT;
+		if (!found_type) {
+			found_type = type;
+			found_value = value;
+		} else if (found_type != type || found_value != value) {
+			flags = PACKET_CONFLICT;
 		}
 	}
-	if (w->c.torn) /* only the kernel's reach: the header is whole */
-		return packet_cut_chain(w, p);
-	if (flags & PACKET_MALFORMED_EH) {
-		w->c.off = end;
-		p->flags |= PACKET_MALFORMED_EH;
-		return PACKET_GO_ON;
-	}
-	if (left)
+	if (w->c.off < end)
 		return PACKET_CHAIN;
 	p->flags |= flags;
-	if (kind == PACKET_NEXT_DESTINATION) {
-		if (found.type)
-			p->destination = found;
-	} else {
-		if (found.type)
-			p->hop_by_hop = found;
-		/* RFC 2675: only with a payload length of 0, and only beyond 65535 */
-		if (!p->ip_bytes && jumbo_bytes > 0xFFFF && jumbo_bytes <= 0xFFFFFFFFu - 40) {
-			p->ip_bytes = 40 + jumbo_bytes;
-			p->flags |= PACKET_JUMBO;
-		}
+	if (found_type && kind == PACKET_NEXT_DESTINATION) {
+		p->destination.type = found_type;
+		p->destination.value = found_value;
+	} else if (found_type) {
+		p->hop_by_hop.type = found_type;
+		p->hop_by_hop.value = found_value;
+	}
+	/* RFC 2675: in a hop-by-hop header, with a payload length of 0, beyond 65535 only */
+	if (kind != PACKET_NEXT_DESTINATION && !p->ip_bytes && jumbo_bytes > 0xFFFF &&
+	    jumbo_bytes <= 0xFFFFFFFFu - 40) {
+		p->ip_bytes = 40 + jumbo_bytes;
+		p->flags |= PACKET_JUMBO;
 	}
 	return PACKET_GO_ON;
 }
@@ -663,8 +673,12 @@ static __always_inline enum packet_verdict packet_walk(struct packet_walk *w, st
 
 	w->seen_bytes = w->c.len;
 	for (i = 0; i < PACKET_MAX_TURNS; i++) {
-		int verdict = packet_turn(w, p);
+		int verdict;
 
+		w->c.off = cursor_forget(&w->c, w->c.off);
+		w->c.len = cursor_forget(&w->c, w->c.len);
+		w->next = cursor_forget(&w->c, w->next);
+		verdict = packet_turn(w, p);
 		if (verdict != PACKET_GO_ON)
 			return (enum packet_verdict)verdict;
 	}
