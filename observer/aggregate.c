@@ -135,15 +135,7 @@ void aggregate_add_cell(struct aggregate *a, const struct traffic_key *key,
 
 void aggregate_add(struct aggregate *a, const struct observation *o)
 {
-	const struct traffic_key key = {
-		.source = o->source,
-		.direction = o->direction,
-		.family = o->key.family,
-		.carrier = o->tag.carrier,
-		.grade = o->tag.grade,
-		.experiment = o->tag.tag.experiment,
-		.activity = o->tag.tag.activity,
-	};
+	const struct traffic_key key = observation_key(o);
 	const double bytes = o->frame_bytes;
 	const struct traffic_value value = {
 		.packets = o->weight,

@@ -31,4 +31,18 @@ enum packet_verdict observation_from_packet(struct observation *o, const uint8_t
 					    uint32_t len_bytes, enum packet_link link,
 					    const struct scitag_set *registered);
 
+/* The cell it belongs to. */
+static inline struct traffic_key observation_key(const struct observation *o)
+{
+	return (struct traffic_key){
+		.source = o->source,
+		.direction = o->direction,
+		.family = o->key.family,
+		.carrier = o->tag.carrier,
+		.grade = o->tag.grade,
+		.experiment = o->tag.tag.experiment,
+		.activity = o->tag.tag.activity,
+	};
+}
+
 #endif
