@@ -7,44 +7,56 @@
 
 #include "sflow/sflow.h"
 
-#define SFLOW_AGENTS_MAX 256    /* (agent, sub_agent) */
-#define SFLOW_SOURCES_MAX 4096  /* data sources of all agents */
-#define SFLOW_INTERFACES_MAX 4096
+#define SFLOW_AGENTS_MAX     256   /* (agent, sub_agent) */
+#define SFLOW_SOURCES_MAX    16384 /* data sources of all agents */
+#define SFLOW_INTERFACES_MAX 16384
+
+#define SFLOW_LATE_STEPS        1000    /* a step back by more is a restart */
+#define SFLOW_WRAP_STEPS        1000000 /* a gap across 2^32 by more is a restart, no wrap */
+#define SFLOW_LATE_UPTIME_MS    10000   /* a late datagram's uptime is back by no more */
+#define SFLOW_EFFECTIVE_SAMPLES 1000    /* the effective rate forgets half after so many */
 
 struct sflow_sequence { /* 32-bit numbers that wrap, get lost, come late, start again */
 	uint32_t newest;
 	uint8_t seen;
 	uint64_t received, lost, late, restarts;
+	uint64_t repeated; /* the newest once more: doubled, or an agent that does not count */
 };
-/* Feed one number. A step back of more than 1,000, or uptime_restarted, is a restart and no loss;
- * a small step back is a late arrival and gives back one lost. */
-void sflow_sequence_add(struct sflow_sequence *s, uint32_t number, int uptime_restarted);
+enum sflow_step { SFLOW_STEP_FIRST, SFLOW_STEP_ON, SFLOW_STEP_LATE, SFLOW_STEP_RESTART };
+/* Feed one number. A step back of more than SFLOW_LATE_STEPS, or uptime_restarted, is a restart and
+ * no loss; a small step back is a late arrival and gives back one lost. */
+enum sflow_step sflow_sequence_add(struct sflow_sequence *s, uint32_t number, int uptime_restarted);
 
 struct sflow_source_state {
 	uint32_t source_class, source_index;
 	uint16_t agent; /* index into agents */
 	struct sflow_sequence flow_seq, counter_seq, discard_seq;
-	uint32_t rate;              /* newest announced, one in */
-	double effective_rate;      /* pool difference per sample received; 0: not known yet */
-	uint64_t pool_packets;      /* sum of pool differences */
-	uint64_t samples;           /* flow samples that the pool sum covers */
-	uint64_t agent_drops;       /* samples the agent says it discarded */
-	uint32_t newest_pool, newest_drops;
+	uint32_t rate;         /* newest announced, one in */
+	double effective_rate; /* pool difference per sample received, of late; 0: not known yet */
+	uint64_t pool_packets; /* sum of pool differences */
+	uint64_t samples;      /* flow samples that the pool sum covers */
+	uint64_t agent_drops;  /* samples the agent says it discarded, since we listen */
+	uint32_t newest_pool, newest_drops, newest_discard_drops;
+	uint8_t sees_in, sees_out; /* its samples came in, went out, by its own interface */
 	int64_t last_seen_utc_s;
+	/* for the effective rate and restarts; not for readers */
+	double recent_pool, recent_samples;
+	uint64_t agent_restarts; /* of the agent, when last looked at */
 };
 struct sflow_interface_state {
 	uint16_t agent;
 	uint32_t if_index;
 	uint64_t speed_bps;
-	uint64_t in_octets, out_octets;     /* newest */
+	uint64_t in_octets, out_octets;         /* newest, or SFLOW_COUNTER_UNKNOWN */
 	double in_bytes_per_s, out_bytes_per_s; /* from the newest two; 0 until two */
+	uint32_t uptime_ms;                     /* of the newest */
 	int64_t last_seen_utc_s;
 };
 struct sflow_agent_state {
 	uint8_t agent_ip[16];
 	uint8_t agent_family;
 	uint32_t sub_agent;
-	uint32_t uptime_ms;
+	uint32_t uptime_ms; /* newest */
 	struct sflow_sequence datagram_seq;
 	int64_t last_seen_utc_s;
 };
@@ -57,10 +69,12 @@ int sflow_agents_add(struct sflow_agents *a, const struct sflow_datagram *d, int
 /* One of its samples came; `agent` from sflow_agents_add. -ENOSPC when a table is full. */
 int sflow_agents_add_sample(struct sflow_agents *a, int agent, const struct sflow_sample *s,
 			    int64_t now_utc_s);
+/* The tables: *out is borrowed, indices stay. Returns how many. */
 size_t sflow_agents_list(const struct sflow_agents *a, const struct sflow_agent_state **out);
 size_t sflow_agents_sources(const struct sflow_agents *a, const struct sflow_source_state **out);
 size_t sflow_agents_interfaces(const struct sflow_agents *a,
 			       const struct sflow_interface_state **out);
+/* Datagrams and samples that found a table full. */
 uint64_t sflow_agents_refused(const struct sflow_agents *a);
 
 #endif
