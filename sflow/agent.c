@@ -223,35 +223,30 @@ static uint8_t is_own_interface(const struct sflow_source_state *state,
 
 static void add_flow(struct sflow_source_state *state, const struct sflow_sample *s)
 {
-	int new_rate = s->rate != state->rate;
-	uint32_t pool_gain;
+	enum sflow_step step = sflow_sequence_add(&state->flow_seq, s->sequence, 0);
+	int again = step == SFLOW_STEP_LATE && s->sequence == state->flow_seq.newest;
+	uint32_t pool_gain = 0;
 
 	state->sees_in |= is_own_interface(state, &s->in);
 	state->sees_out |= is_own_interface(state, &s->out);
-	switch (sflow_sequence_add(&state->flow_seq, s->sequence, 0)) {
-	case SFLOW_STEP_LATE: /* the pool's gain since was counted when it was overtaken */
-		if (s->sequence != state->flow_seq.newest) {
-			state->samples++;
-			state->recent_samples++;
-		}
-		return;
-	case SFLOW_STEP_ON:
+	if (step == SFLOW_STEP_ON) {
 		pool_gain = gain_of(s->pool, state->newest_pool);
+		state->agent_drops += gain_of(s->drops, state->newest_drops);
+	}
+	if (step == SFLOW_STEP_ON || (step == SFLOW_STEP_LATE && !again)) {
+		/* a late one adds no pool: that was counted with the one that overtook it */
 		state->pool_packets += pool_gain;
 		state->samples++;
 		state->recent_pool += pool_gain;
 		state->recent_samples++;
-		state->agent_drops += gain_of(s->drops, state->newest_drops);
-		break;
-	case SFLOW_STEP_FIRST:
-	case SFLOW_STEP_RESTART: /* from here on */
-		break;
 	}
-	state->newest_pool = s->pool;
-	state->newest_drops = s->drops;
-	state->rate = s->rate;
-	if (new_rate)
-		state->recent_pool = state->recent_samples = 0;
+	if (step != SFLOW_STEP_LATE) {
+		state->newest_pool = s->pool;
+		state->newest_drops = s->drops;
+		if (state->rate != s->rate)
+			state->recent_pool = state->recent_samples = 0;
+		state->rate = s->rate;
+	}
 	if (state->recent_samples >= SFLOW_EFFECTIVE_SAMPLES) {
 		state->recent_pool /= 2;
 		state->recent_samples /= 2;
