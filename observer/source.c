@@ -28,13 +28,44 @@ struct source {
 	struct source_second second;
 };
 
+/* Put what came later behind what was not fetched; the newer status says all. */
+static void append(struct source_second *first, struct source_second *later)
+{
+	struct traffic_row *rows =
+		realloc(first->rows, (first->n_rows + later->n_rows) * sizeof(*rows) + 1);
+	struct claim_row *claims =
+		realloc(first->claims, (first->n_claims + later->n_claims) * sizeof(*claims) + 1);
+
+	if (rows) {
+		if (later->n_rows)
+			memcpy(rows + first->n_rows, later->rows, later->n_rows * sizeof(*rows));
+		first->rows = rows;
+		first->n_rows += later->n_rows;
+	}
+	if (claims) {
+		if (later->n_claims)
+			memcpy(claims + first->n_claims, later->claims,
+			       later->n_claims * sizeof(*claims));
+		first->claims = claims;
+		first->n_claims += later->n_claims;
+	}
+	free(first->statuses);
+	first->statuses = later->statuses;
+	first->n_statuses = later->n_statuses;
+	free(later->rows);
+	free(later->claims);
+}
+
 static void hand_over(struct source *s)
 {
 	struct source_second second = {0};
 
 	s->ops->take(s->self, &second);
 	pthread_mutex_lock(&s->lock);
-	s->second = second;
+	if (s->ready) /* the collector gave up waiting for the one before */
+		append(&s->second, &second);
+	else
+		s->second = second;
 	s->ready = 1;
 	atomic_store(&s->asked, 0);
 	pthread_cond_signal(&s->handed);
@@ -169,34 +200,6 @@ void source_second_free(struct source_second *second)
 	free(second->claims);
 	free(second->statuses);
 	*second = (struct source_second){0};
-}
-
-/* Put what came later behind what was not fetched; the newer status says all. */
-static void append(struct source_second *first, struct source_second *later)
-{
-	struct traffic_row *rows =
-		realloc(first->rows, (first->n_rows + later->n_rows) * sizeof(*rows) + 1);
-	struct claim_row *claims =
-		realloc(first->claims, (first->n_claims + later->n_claims) * sizeof(*claims) + 1);
-
-	if (rows) {
-		if (later->n_rows)
-			memcpy(rows + first->n_rows, later->rows, later->n_rows * sizeof(*rows));
-		first->rows = rows;
-		first->n_rows += later->n_rows;
-	}
-	if (claims) {
-		if (later->n_claims)
-			memcpy(claims + first->n_claims, later->claims,
-			       later->n_claims * sizeof(*claims));
-		first->claims = claims;
-		first->n_claims += later->n_claims;
-	}
-	free(first->statuses);
-	first->statuses = later->statuses;
-	first->n_statuses = later->n_statuses;
-	free(later->rows);
-	free(later->claims);
 }
 
 void source_close(struct source *s, struct source_second *rest)
