@@ -1,0 +1,142 @@
+// The HTTP API as this page uses it; docs/api.md is the contract.
+
+export interface Key {
+  experiment_id?: number;
+  experiment?: string;
+  activity_id?: number;
+  activity?: string;
+  carrier?: string;
+  grade?: string;
+  direction?: string;
+}
+
+export interface SeriesAnswer {
+  from: string;
+  to: string;
+  step_s: number;
+  series: { key: Key; rest: boolean; bytes: number[]; error_bytes: number[]; samples: number[] }[];
+  gaps: { from: string; to: string; reason: string }[];
+}
+
+export interface Share { bytes: number; packets: number; share: number }
+
+export interface CoverageAnswer {
+  from: string;
+  to: string;
+  bytes: number;
+  packets: number;
+  grades: (Share & { grade: string; error_bytes: number })[];
+  carriers: (Share & { carrier: string })[];
+  families: { family: number; bytes: number; packets: number }[];
+  noise: {
+    unregistered_label_bytes: number;
+    unregistered_label_packets: number;
+    unregistered_code_points: number;
+    floor_bytes_per_code_point: number;
+    floor_packets_per_code_point: number;
+    registered_label_pairs: number;
+    expected_registered_bytes: number;
+    share: number;
+  };
+  tagged_share: number;
+  tagged_share_corrected: number;
+}
+
+export interface Source {
+  name: string;
+  kind: string;
+  unit: string;
+  up: boolean;
+  detail?: string;
+  parent?: string | null;
+  received: number;
+  accepted: number;
+  rejected: Record<string, number>;
+  dropped: Record<string, number>;
+  bytes: number;
+  last_seen: string | null;
+  lost?: number;
+  agent_drops?: number;
+  sampling_rate?: number;
+  effective_rate?: number;
+  if_speed_bps?: number;
+  if_bytes_per_s?: number;
+  flow_bytes_per_s?: number;
+}
+
+export interface HealthAnswer {
+  now: string;
+  status: "ok" | "degraded" | "down";
+  reasons: string[];
+  sources: Source[];
+  store?: Record<string, unknown>;
+  registry?: Record<string, unknown>;
+  process?: Record<string, unknown>;
+  events?: Record<string, unknown>[];
+}
+
+export interface TickRow extends Required<Key> {
+  source: string;
+  family: number;
+  packets: number;
+  bytes: number;
+  samples: number;
+  error_bytes: number;
+}
+
+export interface TickHealth {
+  status: string;
+  sources_up: number;
+  sources: number;
+  received: number;
+  accepted: number;
+  rejected: number;
+  dropped: number;
+  lost: number;
+}
+
+export interface Tick {
+  time: string;
+  second: number;
+  rows: TickRow[];
+  claims: { starts: number; ongoings: number; ends: number };
+  health: TickHealth;
+}
+
+export interface Reading {
+  as: string;
+  experiment_id: number;
+  activity_id: number;
+  experiment: string;
+  activity: string;
+  registered: boolean;
+  entropy?: number | string | null;
+  label?: string | null;
+  option?: string | null;
+  scitag?: number | string | null;
+  note?: string | null;
+}
+
+/** Address of a question; empty values are left out. */
+export function address(path: string, params: Record<string, string> = {}): string {
+  const query = new URLSearchParams(Object.entries(params).filter(([, v]) => v !== "")).toString();
+  return `/api/v1/${path}${query ? `?${query}` : ""}`;
+}
+
+/** Throws an Error whose message is the problem document's own sentence. */
+export async function get<T>(path: string, params: Record<string, string> = {}, signal?: AbortSignal): Promise<T> {
+  const response = await fetch(address(path, params), signal ? { signal } : {});
+  const body: unknown = await response.json().catch(() => null);
+  if (!response.ok) {
+    const problem = body as { title?: string; detail?: string } | null;
+    throw new Error(problem?.detail ?? problem?.title ?? `the observer answered ${response.status}`);
+  }
+  if (body === null)
+    throw new Error("the observer's answer is not JSON");
+  return body as T;
+}
+
+/** The error is shown as text, never thrown away: what went wrong, in one sentence. */
+export function reason(e: unknown): string {
+  return e instanceof TypeError ? "the observer does not answer" : e instanceof Error ? e.message : String(e);
+}

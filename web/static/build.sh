@@ -1,0 +1,22 @@
+#!/bin/sh
+# build.sh OUTDIR: checks the types, bundles the page, leaves each file there with a .gz beside it.
+# Fetches the packages of package-lock.json when they are missing or older than it.
+set -eu
+[ $# -eq 1 ] || { echo "usage: build.sh OUTDIR" >&2; exit 2; }
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+cd "$(dirname "$0")"
+
+stamp=node_modules/.package-lock.json # npm writes it last
+if [ ! -e $stamp ] || [ package-lock.json -nt $stamp ]; then
+	npm ci --silent --no-audit --no-fund || { echo "page: npm ci failed; is the npm registry reachable?" >&2; exit 1; }
+	touch $stamp
+fi
+bin=node_modules/.bin
+$bin/tsc --noEmit -p .
+$bin/esbuild main.ts --bundle --minify --format=esm --target=es2021,chrome100,firefox100,safari15 \
+	--charset=utf8 --legal-comments=none --log-level=warning --outfile="$out/app.js"
+cp index.html favicon.svg "$out/"
+for f in index.html app.js app.css favicon.svg; do
+	gzip -9nkf "$out/$f"
+done
