@@ -130,7 +130,7 @@ $(foreach t,$(notdir $(BPF_TESTS)),$(eval $(call bpf_test_rules,$(t))))
 bpf: $(BPF_TESTS) $(BPF_TEST_OBJECTS) ## the vectors through programs loaded into the kernel; root
 	$(Q)BPF_OBJECTS=$(B)/tests/bpf sh tests/run.sh bpf $(BPF_TESTS)
 
-E2E ?= $(sort $(wildcard tests/e2e/*.sh))
+E2E ?= $(sort $(wildcard tests/e2e/[0-9]*.sh))
 e2e: all ## network namespaces, real traffic, the page in Chromium; root
 	$(Q)BIN=$(abspath $(B)) sh tests/run.sh e2e $(E2E)
 browser: all ## only the page's tests
