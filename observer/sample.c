@@ -23,9 +23,7 @@ int observation_from_sample(struct observation *o, const struct sflow_sample *s,
 {
 	o->weight = s->rate ? s->rate : 1;
 	o->frame_bytes = s->frame_bytes;
-	if (s->has_header) {
-		if (!s->header_link)
-			return -EPROTONOSUPPORT;
+	if (s->header_link) {
 		observation_from_packet(o, s->header, s->header_bytes,
 					(enum packet_link)s->header_link, registered);
 		return 0;
@@ -36,8 +34,6 @@ int observation_from_sample(struct observation *o, const struct sflow_sample *s,
 	o->key = s->key;
 	o->tcp_flags = s->key_tcp_flags;
 	o->ip_bytes = s->key_ip_bytes;
-	if (!o->frame_bytes)
-		o->frame_bytes = s->key_ip_bytes;
 	o->label_hidden = s->key.family == 6;
 	o->verdict = PACKET_OK;
 	return 0;

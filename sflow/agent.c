@@ -46,22 +46,28 @@ static uint64_t key_hash(const struct key *key, uint64_t seed)
 	return h;
 }
 
+/* The slot that holds the key, or the empty one where it would go. */
+static uint16_t *table_slot(const struct table *t, const struct key *key, uint64_t seed)
+{
+	size_t mask = 2 * t->cap - 1;
+	size_t at = key_hash(key, seed) & mask;
+
+	while (t->slots[at] && memcmp(&t->keys[t->slots[at] - 1], key, sizeof(*key)))
+		at = (at + 1) & mask;
+	return &t->slots[at];
+}
+
 /* Returns the index of the key's row, a new one where there was none (t->n grew), or -ENOSPC. */
 static int table_add(struct table *t, const struct key *key, uint64_t seed)
 {
-	size_t mask = 2 * t->cap - 1;
-	size_t slot = key_hash(key, seed) & mask;
+	uint16_t *slot = table_slot(t, key, seed);
 
-	for (; t->slots[slot]; slot = (slot + 1) & mask) {
-		int found = t->slots[slot] - 1;
-
-		if (!memcmp(&t->keys[found], key, sizeof(*key)))
-			return found;
-	}
+	if (*slot)
+		return *slot - 1;
 	if (t->n == t->cap)
 		return -ENOSPC;
 	t->keys[t->n] = *key;
-	t->slots[slot] = (uint16_t)(t->n + 1);
+	*slot = (uint16_t)(t->n + 1);
 	return (int)t->n++;
 }
 
@@ -412,6 +418,15 @@ size_t sflow_agents_interfaces(const struct sflow_agents *a,
 {
 	*out = a->interfaces;
 	return a->interface_table.n;
+}
+
+const struct sflow_source_state *sflow_agents_source_of(const struct sflow_agents *a,
+							const struct sflow_interface_state *i)
+{
+	const struct key key = {{i->agent, 0, i->if_index}};
+	uint16_t slot = *table_slot(&a->source_table, &key, a->seed);
+
+	return slot ? &a->sources[slot - 1] : NULL;
 }
 
 uint64_t sflow_agents_refused(const struct sflow_agents *a)

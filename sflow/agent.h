@@ -74,6 +74,9 @@ size_t sflow_agents_list(const struct sflow_agents *a, const struct sflow_agent_
 size_t sflow_agents_sources(const struct sflow_agents *a, const struct sflow_source_state **out);
 size_t sflow_agents_interfaces(const struct sflow_agents *a,
 			       const struct sflow_interface_state **out);
+/* The data source that samples this interface (class 0, its ifIndex); NULL: none does. */
+const struct sflow_source_state *sflow_agents_source_of(const struct sflow_agents *a,
+							const struct sflow_interface_state *i);
 /* Datagrams and samples that found a table full. */
 uint64_t sflow_agents_refused(const struct sflow_agents *a);
 
