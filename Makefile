@@ -70,7 +70,9 @@ $(B)/san/obj/%.o: %.c | $(SKELETONS)
 	$(call say,CC)mkdir -p $(@D) && $(CC) $(CSTD) $(CPPFLAGS) $(SANITIZE) $(WARN) -MMD -MP -c $< -o $@
 # the shipped registry is embedded by an assembler directive, which -MMD does not see
 $(B)/obj/registry/registry.o $(B)/san/obj/registry/registry.o: registry/scitags.json
-# whoever embeds the page waits for it
+# whoever embeds a file waits for it
+$(B)/obj/store/sqlite.o $(B)/san/obj/store/sqlite.o: store/schema.sql
+$(B)/obj/registry/registry.o $(B)/san/obj/registry/registry.o: registry/scitags.json
 $(B)/obj/web/assets.o $(B)/san/obj/web/assets.o: $(B)/web/.done
 
 define room_rules

@@ -8,15 +8,19 @@
 
 #include "store/store.h"
 
-#define FILTER_NODES_MAX 128
-#define FILTER_DEPTH_MAX 16
-#define FILTER_TEXT_MAX 2048
+#define FILTER_NODES_MAX  128
+#define FILTER_DEPTH_MAX  16
+#define FILTER_TEXT_MAX   2048
+#define FILTER_VALUES_MAX 4096        /* numbers in all its lists, after names were resolved */
+#define FILTER_SQL_MAX    (64 * 1024) /* bytes */
 
 struct filter; /* opaque, immutable */
 
 /* Turns a value's text into its number for experiment, activity and source; the rest is built in.
- * Activities are asked with the experiment named in the same `and` group, or -1. Several numbers may
- * fit (an activity name in many experiments): fills out[0..cap) and returns how many; 0: no such. */
+ * Activities are asked with the experiment that the same `and` group names; if it names none, the
+ * filter asks with every experiment from 0 to 1023 and keeps the pairs. Several numbers may fit:
+ * fills out[0..cap) and returns how many; 0: no such. Numbers of experiments and activities
+ * are not asked for. */
 typedef size_t (*filter_resolve)(void *arg, enum dim dim, const char *text, int experiment,
 				 int32_t *out, size_t cap);
 
@@ -25,8 +29,16 @@ int filter_parse(struct filter **out, const char *text, filter_resolve resolve, 
 		 char *why, size_t why_cap_bytes, size_t *at);
 void filter_free(struct filter *f);
 int filter_match(const struct filter *f, const struct traffic_key *key); /* f NULL: always */
-/* The same as an SQL expression over the columns of traffic_*; numbers only, safe to splice. */
+/* The same as an SQL expression over the columns of traffic_*; numbers only, safe to splice.
+ * Returns its length in bytes, or -ENOSPC; FILTER_SQL_MAX always suffices. */
 int filter_sql(const struct filter *f, char *buf, size_t cap_bytes);
+
+/* The part of a filter that speaks of some dimensions (bits 1 << enum dim): comparisons of others
+ * are unknown, in Kleene's logic. 1 true, 0 false, -1 unknown; in SQL 1, 0, NULL. */
+int filter_match_part(const struct filter *f, const struct traffic_key *key, uint32_t dims);
+int filter_sql_part(const struct filter *f, uint32_t dims, char *buf, size_t cap_bytes);
+/* What the noise floor of an answer depends on: where labels were seen, not which. */
+#define FILTER_NOISE_DIMS (1u << DIM_SOURCE | 1u << DIM_DIRECTION | 1u << DIM_FAMILY)
 
 /* Names of the enumerated dimensions, as in API, CLI and database documentation:
  * "registered", "hop-by-hop+destination", "in", ... NULL out of range; -ENOENT unknown. */

@@ -24,10 +24,12 @@ enum direction {
 	DIRECTION_COUNT
 };
 
-#define STORE_FOLDED (-1)          /* experiment and activity of the row of the unregistered rest */
-#define STORE_UNREGISTERED_ROWS 64 /* own rows of a bucket per (source, direction, family, carrier) */
+#define STORE_FOLDED (-1) /* experiment and activity of the row of the unregistered rest */
+#define STORE_UNREGISTERED_ROWS \
+	64 /* own rows of a bucket per (source, direction, family, carrier) */
 #define STORE_SOURCES_MAX 320
 #define STORE_REASONS_MAX 24
+#define STORE_DROPS_MAX   4
 
 struct traffic_key {
 	uint16_t source; /* store_source_id */
@@ -55,7 +57,12 @@ struct claim_row { /* fireflies of one second */
 	uint64_t bytes; /* of ENDs: the data direction's, where said */
 };
 
-enum source_kind { SOURCE_CAPTURE = 1, SOURCE_SFLOW_INPUT, SOURCE_SFLOW_AGENT, SOURCE_FIREFLY_INPUT };
+enum source_kind {
+	SOURCE_CAPTURE = 1,
+	SOURCE_SFLOW_INPUT,
+	SOURCE_SFLOW_AGENT,
+	SOURCE_FIREFLY_INPUT
+};
 
 struct source_reason {
 	const char *name; /* static text */
@@ -63,25 +70,25 @@ struct source_reason {
 };
 /* One input's health, cumulative since start: received = accepted + sum(rejected) + sum(dropped). */
 struct source_status {
-	uint16_t id;       /* store_source_id of name; also the `source` of its traffic rows */
-	uint16_t parent;   /* SFLOW_AGENT: its input's id */
-	uint8_t kind;      /* enum source_kind */
+	uint16_t id;     /* store_source_id of name; also the `source` of its traffic rows */
+	uint16_t parent; /* SFLOW_AGENT: its input's id */
+	uint8_t kind;    /* enum source_kind */
 	uint8_t up;
-	char name[64];     /* "eth1", "sflow:[::]:6343", "sflow:192.0.2.254", "firefly:[::]:10514" */
-	char unit[12];     /* what is counted: "packets", "datagrams", "samples" */
-	char detail[160];  /* one sentence for the health page: mode, buffer, why it is down */
+	char name[64];    /* "eth1", "sflow:[::]:6343", "sflow:192.0.2.254", "firefly:[::]:10514" */
+	char unit[12];    /* what is counted: "packets", "datagrams", "samples" */
+	char detail[160]; /* one sentence for the health page: mode, buffer, why it is down */
 	uint64_t received, accepted;
 	uint64_t bytes;
 	struct source_reason rejected[STORE_REASONS_MAX]; /* ends at the first NULL name */
-	struct source_reason dropped[4];
+	struct source_reason dropped[STORE_DROPS_MAX];
 	/* sFlow agents only */
-	uint64_t lost;            /* by sequence gaps, between agent and us */
+	uint64_t lost; /* by sequence gaps, between agent and us */
 	uint64_t agent_drops;
-	uint32_t sampling_rate;   /* announced, one in */
-	double effective_rate;    /* 0: not known */
-	uint64_t if_speed_bps;    /* sum over its interfaces with counters */
-	double if_bytes_per_s;    /* in + out, from the interface counters */
-	double flow_bytes_per_s;  /* what our flow samples estimate, to be held against it */
+	uint32_t sampling_rate;  /* announced, one in */
+	double effective_rate;   /* 0: not known */
+	uint64_t if_speed_bps;   /* sum over its interfaces with counters */
+	double if_bytes_per_s;   /* in + out, from the interface counters */
+	double flow_bytes_per_s; /* what our flow samples estimate, to be held against it */
 	int64_t first_seen_utc_s, last_seen_utc_s; /* CLOCK_NEVER: nothing yet */
 };
 
@@ -103,7 +110,7 @@ struct store; /* opaque */
 
 struct store_config {
 	const char *url;
-	uint64_t max_size_bytes;      /* of the database file; 0: no limit */
+	uint64_t max_size_bytes; /* of the database file; 0: no limit */
 	uint32_t keep_10s_s, keep_1m_s, keep_10m_s, keep_1h_s; /* 0: for ever */
 	uint32_t keep_health_s;
 };
@@ -134,17 +141,17 @@ void store_event(struct store *s, const char *kind, const char *text);
 /* --- questions ------------------------------------------------------------------------ */
 
 enum dim { /* what can be grouped by and filtered on; bit numbers of store_query.group */
-	DIM_EXPERIMENT,
-	DIM_ACTIVITY,
-	DIM_GRADE,
-	DIM_CARRIER,
-	DIM_FAMILY,
-	DIM_DIRECTION,
-	DIM_SOURCE,
-	DIM_SRC_SITE,    /* known to the filter language, no data yet */
-	DIM_DST_SITE,
-	DIM_APPLICATION,
-	DIM_COUNT
+	   DIM_EXPERIMENT,
+	   DIM_ACTIVITY,
+	   DIM_GRADE,
+	   DIM_CARRIER,
+	   DIM_FAMILY,
+	   DIM_DIRECTION,
+	   DIM_SOURCE,
+	   DIM_SRC_SITE, /* known to the filter language, no data yet */
+	   DIM_DST_SITE,
+	   DIM_APPLICATION,
+	   DIM_COUNT
 };
 const char *dim_name(enum dim d); /* "experiment", ..., "application" */
 int dim_find(const char *name);   /* enum dim or -ENOENT */
@@ -156,7 +163,8 @@ struct store_query {
 	uint32_t step_s;              /* 1, 10, 60, 600, 3600, 86400 or a multiple; 0: one total */
 	uint32_t group;               /* bits 1 << enum dim; 0: one series */
 	const struct filter *filter;  /* NULL: everything */
-	uint32_t limit;               /* series kept, by bytes; the rest summed into `rest`; 0: 1000 */
+	uint32_t limit; /* series kept, by bytes; the rest summed into `rest`; 0: 1000. Fewer are
+			 * kept when they have more than 2,000,000 points together */
 };
 struct store_series {
 	struct traffic_key key; /* members of ungrouped dimensions are 0 */
@@ -178,26 +186,30 @@ struct store_result {
 	struct traffic_value unregistered_labels;
 };
 /* 0 and *out (store_result_free it), -EINVAL (step or range), -E2BIG (more than 11,000 points),
- * -EIO. Steps of 1 s are answered from the live ring; others from the database, whose newest
- * second may still be on its way. */
+ * -EIO, -EBUSY. Steps that are no multiple of 10 s are answered from the live ring; others from the
+ * database, whose newest second may still be on its way. Where a range reaches back to what is only
+ * kept in a coarser table, step_s of the answer is rounded up to that table's. A total (step 0) is
+ * rounded outwards to 10 s, or to what is kept. */
 int store_query(struct store *s, const struct store_query *q, struct store_result **out);
 void store_result_free(struct store_result *r);
 
 /* The newest second in the ring, as a copy (bucket_free it); NULL: none yet. */
 struct bucket *store_newest(struct store *s);
+/* The rows of one second of the ring, likewise; NULL: not there. */
+struct bucket *store_second(struct store *s, int64_t utc_s);
 /* The same for any second that the ring still holds; NULL: it does not. */
 struct bucket *store_second(struct store *s, int64_t utc_s);
 
 struct store_status {
 	char url[256];
-	int64_t committed_utc_s;  /* newest second that is safe on disk; CLOCK_NEVER */
+	int64_t committed_utc_s; /* newest second that is safe on disk; CLOCK_NEVER */
 	int64_t oldest_utc_s;
 	uint64_t file_bytes, max_size_bytes;
 	uint32_t keep_10s_s, keep_1m_s, keep_10m_s, keep_1h_s; /* as configured; 0: for ever */
-	uint32_t queued;          /* seconds waiting */
-	uint64_t lost_seconds;    /* let go because the disk was full for too long */
+	uint32_t queued;                                       /* seconds waiting */
+	uint64_t lost_seconds; /* let go because the disk was full for too long */
 	uint64_t trimmed_rows;
-	int paused;               /* writing fails at the moment */
+	int paused; /* writing fails at the moment */
 	char last_error[160];
 };
 void store_status(struct store *s, struct store_status *out);

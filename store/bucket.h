@@ -1,0 +1,10 @@
+#ifndef STORE_BUCKET_H
+#define STORE_BUCKET_H
+
+#include "store/store.h"
+
+/* A new bucket of b's second with the rows and claims of both and the newer statuses; a may be
+ * NULL, then it is a copy. NULL: no memory. */
+struct bucket *bucket_join(const struct bucket *a, const struct bucket *b);
+
+#endif

@@ -1,0 +1,117 @@
+/* Inside of the SQLite backend; only store/sqlite*.c include it.
+ * sqlite.c: open, schema, one transaction. sqlite_levels.c: fold, roll up, retention.
+ * sqlite_query.c: readers and questions. */
+#ifndef STORE_SQLITE_H
+#define STORE_SQLITE_H
+
+#include <pthread.h>
+#include "store/db.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+/* Levels of traffic_*, fine to coarse. A bucket is rolled up into the next level when that level's
+ * bucket closes, and stays in its own until it is too old. */
+#define LEVELS 5
+struct level {
+	const char *name; /* table traffic_NAME */
+	uint32_t width_s;
+};
+extern const struct level levels[LEVELS];
+
+/* claims_* have three levels, which close with those of traffic_* that are as wide. */
+#define CLAIM_LEVELS 3
+extern const int claim_levels[CLAIM_LEVELS]; /* index into levels */
+
+struct level_state {
+	int64_t closed_utc_s
+		[LEVELS]; /* buckets before it are complete and folded; CLOCK_NEVER: none yet */
+	int64_t kept_from_utc_s[LEVELS]; /* rows before it are gone; 0: none are */
+};
+
+struct counters { /* what of a source's status is stored as differences */
+	uint64_t received, accepted, bytes, lost, agent_drops;
+	struct source_reason rejected[STORE_REASONS_MAX], dropped[STORE_DROPS_MAX];
+};
+
+/* What the writer knows about the database: kept twice, so that a failed transaction is undone. */
+struct db_state {
+	struct level_state levels;
+	int64_t committed_utc_s;
+	uint64_t trimmed_rows;
+	struct counters last[STORE_SOURCES_MAX]; /* cumulative, as of the newest second */
+};
+
+enum statement {
+	ST_BEGIN,
+	ST_COMMIT,
+	ST_META,
+	ST_LEVEL,
+	ST_SOURCE,
+	ST_SOURCE_SEEN,
+	ST_EVENT,
+	ST_GAP,
+	ST_HEALTH,
+	ST_REASON,
+	ST_CLAIM,                             /* one a level */
+	ST_TRAFFIC = ST_CLAIM + CLAIM_LEVELS, /* one a level */
+	ST_COUNT = ST_TRAFFIC + LEVELS
+};
+
+#define READERS 4
+struct reader {
+	struct sqlite3 *handle;
+	int busy;
+};
+
+struct db {
+	char path[4096];
+	int lock_fd; /* -1: in memory */
+	struct store_config cfg;
+
+	/* the writer's */
+	struct sqlite3 *handle;
+	struct sqlite3_stmt *statements[ST_COUNT];
+	struct db_state *saved, *work;
+	char error[160];
+
+	pthread_mutex_t readers_lock;
+	pthread_cond_t reader_free;
+	struct reader readers[READERS];
+};
+
+/* A result code of SQLite as negative errno; 0 for OK, ROW and DONE. */
+int sqlite_errno(int rc);
+/* Open a connection as the house wants it. */
+int sqlite_connect(const struct db *db, struct sqlite3 **out);
+/* Keep the writer's error text; returns the errno. */
+int sqlite_fail(struct db *db, int rc);
+/* Run SQL without results. */
+int sqlite_run(struct db *db, const char *sql);
+/* Run SQL made of `format`, whose ? are bound to two integers. */
+int sqlite_run_range(struct db *db, int64_t a, int64_t b, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The first column of the first row; `none` if there is no row or it is NULL. */
+int sqlite_number(struct db *db, int64_t *out, int64_t none, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The add-without-wrapping aggregate sum_clamped(x). */
+int sqlite_add_functions(struct sqlite3 *handle);
+
+static inline int64_t floor_to(int64_t utc_s, uint32_t width_s) /* utc_s >= 0 */
+{
+	return utc_s - utc_s % width_s;
+}
+
+/* sqlite_levels.c; all inside the writer's transaction */
+
+/* Close what ends at or before utc_s: fold, roll up. */
+int levels_advance(struct db *db, int64_t utc_s);
+/* Fold the buckets of a level within [from, to) again. */
+int levels_fold(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s);
+/* Remove what is too old or does not fit, a bounded amount a call. */
+int levels_trim(struct db *db);
+
+/* sqlite_query.c */
+void readers_close(struct db *db);
+
+#endif

@@ -1,0 +1,293 @@
+/* Questions. A question reads each part of its range from the coarsest table that fits its step and
+ * is closed there, the newest part from the finer ones; all in one read transaction. */
+#include <errno.h>
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/filter.h"
+#include "store/sqlite.h"
+#include "store/value.h"
+
+#define ROOM "store"
+
+/* --- readers ------------------------------------------------------------------------------- */
+
+static int take_reader(struct db *db, struct reader **out)
+{
+	struct reader *r = NULL;
+	int rc = SQLITE_OK;
+
+	pthread_mutex_lock(&db->readers_lock);
+	while (!r) {
+		for (int i = 0; i < READERS && !r; i++)
+			if (!db->readers[i].busy)
+				r = &db->readers[i];
+		if (!r)
+			pthread_cond_wait(&db->reader_free, &db->readers_lock);
+	}
+	r->busy = 1;
+	pthread_mutex_unlock(&db->readers_lock);
+	*out = r;
+	if (r->handle)
+		return 0;
+	rc = sqlite_connect(db, &r->handle);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(r->handle, "PRAGMA query_only = ON", NULL, NULL, NULL);
+	return sqlite_errno(rc);
+}
+
+/* A connection that failed is closed: the next question starts with a new one. */
+static void give_reader(struct db *db, struct reader *r, int failed)
+{
+	if (failed) {
+		sqlite3_close(r->handle);
+		r->handle = NULL;
+	} else {
+		sqlite3_exec(r->handle, "ROLLBACK", NULL, NULL, NULL);
+	}
+	pthread_mutex_lock(&db->readers_lock);
+	r->busy = 0;
+	pthread_cond_signal(&db->reader_free);
+	pthread_mutex_unlock(&db->readers_lock);
+}
+
+void readers_close(struct db *db)
+{
+	for (int i = 0; i < READERS; i++)
+		sqlite3_close(db->readers[i].handle);
+}
+
+static int read_levels(struct sqlite3 *handle, struct level_state *ls)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(
+		handle, "SELECT name, closed_utc_s, kept_from_utc_s FROM levels", -1, &st, NULL);
+
+	for (int i = 0; i < LEVELS; i++) {
+		ls->closed_utc_s[i] = CLOCK_NEVER;
+		ls->kept_from_utc_s[i] = 0;
+	}
+	while (rc == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW) {
+		const char *name = (const char *)sqlite3_column_text(st, 0);
+
+		for (int i = 0; i < LEVELS; i++) {
+			if (!name || strcmp(name, levels[i].name) != 0)
+				continue;
+			ls->closed_utc_s[i] = sqlite3_column_int64(st, 1);
+			ls->kept_from_utc_s[i] = sqlite3_column_int64(st, 2);
+		}
+	}
+	return sqlite_errno(sqlite3_finalize(st));
+}
+
+/* --- the plan ------------------------------------------------------------------------------ */
+
+/* The finest level that still has what was at utc_s; the one that reaches back furthest if none. */
+static int level_at(const struct level_state *ls, int64_t utc_s)
+{
+	int best = 0;
+
+	for (int i = 0; i < LEVELS; i++) {
+		if (ls->kept_from_utc_s[i] <= utc_s)
+			return i;
+		if (ls->kept_from_utc_s[i] < ls->kept_from_utc_s[best])
+			best = i;
+	}
+	return best;
+}
+
+static int64_t ceil_to(int64_t utc_s, uint32_t width_s)
+{
+	return floor_to(utc_s + width_s - 1, width_s);
+}
+
+/* Round the question to what can be answered. Returns the coarsest level to read, or negative errno. */
+static int plan(struct store_query *q, const struct level_state *ls)
+{
+	uint32_t width_s = levels[level_at(ls, q->from_utc_s)].width_s;
+	int top = LEVELS - 1;
+
+	if (!q->step_s) {
+		q->from_utc_s = floor_to(q->from_utc_s, width_s);
+		q->to_utc_s = ceil_to(q->to_utc_s, levels[level_at(ls, q->to_utc_s)].width_s);
+		return top;
+	}
+	q->step_s = (uint32_t)ceil_to(q->step_s, width_s);
+	q->from_utc_s = floor_to(q->from_utc_s, q->step_s);
+	q->to_utc_s = ceil_to(q->to_utc_s, q->step_s);
+	if ((q->to_utc_s - q->from_utc_s) / q->step_s > SERIES_POINTS_MAX)
+		return -E2BIG;
+	while (q->step_s % levels[top].width_s)
+		top--;
+	return top;
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+struct reading {
+	struct sqlite3 *handle;
+	const struct level_state *ls;
+	const char *columns; /* see columns_of */
+	uint32_t group;
+	struct series *series;
+};
+
+static int read_table(const struct reading *r, int level, int64_t from_utc_s, int64_t to_utc_s)
+{
+	size_t cap_bytes = strlen(r->columns) + 512;
+	char *sql = malloc(cap_bytes);
+	sqlite3_stmt *st = NULL;
+	int rc, err = 0;
+
+	if (!sql)
+		return -ENOMEM;
+	snprintf(sql, cap_bytes,
+		 "SELECT bucket, source, direction, family, carrier, grade, experiment, activity, "
+		 "packets, bytes, ip_bytes, samples, bytes_variance, codes, %s FROM traffic_%s "
+		 "WHERE bucket >= ? AND bucket < ? ORDER BY bucket",
+		 r->columns, levels[level].name);
+	rc = sqlite3_prepare_v2(r->handle, sql, -1, &st, NULL);
+	free(sql);
+	if (rc != SQLITE_OK)
+		return sqlite_errno(rc);
+	sqlite3_bind_int64(st, 1, from_utc_s);
+	sqlite3_bind_int64(st, 2, to_utc_s);
+	while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		int counts = sqlite3_column_int(st, 14), noise = sqlite3_column_int(st, 15);
+		struct traffic_row row = {
+			.key.source = (uint16_t)sqlite3_column_int(st, 1),
+			.key.direction = (uint8_t)sqlite3_column_int(st, 2),
+			.key.family = (uint8_t)sqlite3_column_int(st, 3),
+			.key.carrier = (uint8_t)sqlite3_column_int(st, 4),
+			.key.grade = (uint8_t)sqlite3_column_int(st, 5),
+			.key.experiment = sqlite3_column_int(st, 6),
+			.key.activity = sqlite3_column_int(st, 7),
+		};
+
+		if (!counts && !noise)
+			continue;
+		row.value.packets = (uint64_t)sqlite3_column_int64(st, 8);
+		row.value.bytes = (uint64_t)sqlite3_column_int64(st, 9);
+		row.value.ip_bytes = (uint64_t)sqlite3_column_int64(st, 10);
+		row.value.samples = (uint64_t)sqlite3_column_int64(st, 11);
+		row.value.bytes_variance = sqlite3_column_double(st, 12);
+		row.value.codes = (uint32_t)sqlite3_column_int64(st, 13);
+		if (counts)
+			err = series_add(r->series, sqlite3_column_int64(st, 0), &row);
+		if (noise)
+			series_add_noise(r->series, &row.value);
+	}
+	if (!err)
+		err = sqlite_errno(rc);
+	sqlite3_finalize(st);
+	return err;
+}
+
+/* Read [from, to) from `level` as far as it goes, before and after that from finer ones. */
+static int read_range(const struct reading *r, int level, int64_t from_utc_s, int64_t to_utc_s)
+{
+	uint32_t width_s = levels[level].width_s;
+	int64_t low, high;
+	int err;
+
+	if (from_utc_s >= to_utc_s)
+		return 0;
+	if (level == 0)
+		return read_table(r, 0, from_utc_s, to_utc_s);
+	low = r->ls->kept_from_utc_s[level];
+	low = ceil_to(low > from_utc_s ? low : from_utc_s, width_s);
+	high = r->ls->closed_utc_s[level];
+	high = high < to_utc_s ? high : floor_to(to_utc_s, width_s);
+	if (low >= high)
+		return read_range(r, level - 1, from_utc_s, to_utc_s);
+	err = read_range(r, level - 1, from_utc_s, low);
+	if (!err)
+		err = read_table(r, level, low, high);
+	return err ? err : read_range(r, level - 1, high, to_utc_s);
+}
+
+static int read_gaps(const struct reading *r, int64_t from_utc_s, int64_t to_utc_s)
+{
+	sqlite3_stmt *st = NULL;
+	int err = 0;
+	int rc = sqlite3_prepare_v2(r->handle,
+				    "SELECT from_utc_s, to_utc_s, reason FROM gaps "
+				    "WHERE to_utc_s > ? AND from_utc_s < ? ORDER BY from_utc_s",
+				    -1, &st, NULL);
+
+	sqlite3_bind_int64(st, 1, from_utc_s);
+	sqlite3_bind_int64(st, 2, to_utc_s);
+	while (!err && rc == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+		err = series_add_gap(r->series, sqlite3_column_int64(st, 0),
+				     sqlite3_column_int64(st, 1),
+				     (const char *)sqlite3_column_text(st, 2));
+	rc = sqlite3_finalize(st);
+	return err ? err : sqlite_errno(rc);
+}
+
+/* Two columns of the SELECT: does a row count, does it count as noise. NULL: no memory. */
+static char *columns_of(const struct filter *f)
+{
+	const size_t cap_bytes = 2 * FILTER_SQL_MAX + 256;
+	char *text = malloc(cap_bytes);
+	size_t n = 0;
+
+	if (!text)
+		return NULL;
+	n += (size_t)sprintf(text, "(");
+	n += (size_t)filter_sql(f, text + n, FILTER_SQL_MAX);
+	n += (size_t)sprintf(text + n, "), (grade = %d AND carrier = %d AND (", GRADE_UNREGISTERED,
+			     CARRIER_LABEL);
+	n += (size_t)filter_sql_part(f, FILTER_NOISE_DIMS, text + n, FILTER_SQL_MAX);
+	sprintf(text + n, ") IS NOT FALSE)");
+	return text;
+}
+
+static int answer(struct sqlite3 *handle, struct store_query *q, struct store_result **out)
+{
+	struct level_state ls;
+	struct reading r = {.handle = handle, .ls = &ls, .group = q->group};
+	int top, err = sqlite_errno(sqlite3_exec(handle, "BEGIN", NULL, NULL, NULL));
+	char *columns;
+
+	if (!err)
+		err = read_levels(handle, &ls);
+	if (err)
+		return err;
+	top = plan(q, &ls);
+	if (top < 0)
+		return top;
+	r.columns = columns = columns_of(q->filter);
+	r.series = series_open(q->from_utc_s, q->to_utc_s, q->step_s, q->group);
+	err = columns && r.series ? 0 : -ENOMEM;
+	if (!err)
+		err = read_range(&r, top, q->from_utc_s, q->to_utc_s);
+	if (!err)
+		err = read_gaps(&r, q->from_utc_s, q->to_utc_s);
+	free(columns);
+	if (err) {
+		series_free(r.series);
+		return err;
+	}
+	return series_take(r.series, q->limit, out);
+}
+
+int db_query(struct db *db, const struct store_query *q, struct store_result **out)
+{
+	static struct log_limit limit;
+	struct store_query rounded = *q;
+	struct reader *r;
+	int err = take_reader(db, &r);
+
+	if (!err)
+		err = answer(r->handle, &rounded, out);
+	if (err && err != -E2BIG)
+		log_limited(&limit, LOG_LEVEL_ERROR, ROOM, "question to the database: %s",
+			    r->handle ? sqlite3_errmsg(r->handle) : strerror(-err));
+	give_reader(db, r, err && err != -E2BIG);
+	return err;
+}
