@@ -68,11 +68,10 @@ $(B)/obj/%.o: %.c | $(SKELETONS)
 	$(call say,CC)mkdir -p $(@D) && $(CC) $(CSTD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(WARN) -MMD -MP -c $< -o $@
 $(B)/san/obj/%.o: %.c | $(SKELETONS)
 	$(call say,CC)mkdir -p $(@D) && $(CC) $(CSTD) $(CPPFLAGS) $(SANITIZE) $(WARN) -MMD -MP -c $< -o $@
-# the shipped registry is embedded by an assembler directive, which -MMD does not see
+# what an assembler directive embeds, -MMD does not see
 $(B)/obj/registry/registry.o $(B)/san/obj/registry/registry.o: registry/scitags.json
-# whoever embeds a file waits for it
 $(B)/obj/store/sqlite.o $(B)/san/obj/store/sqlite.o: store/schema.sql
-$(B)/obj/registry/registry.o $(B)/san/obj/registry/registry.o: registry/scitags.json
+# whoever embeds the page waits for it
 $(B)/obj/web/assets.o $(B)/san/obj/web/assets.o: $(B)/web/.done
 
 define room_rules
