@@ -15,6 +15,8 @@ struct web_config {
 	const char *const *hosts; /* further names that a Host header may carry; NULL-terminated */
 	const char *version;
 	uint32_t connections_max; /* 0: 256 */
+	uint32_t idle_timeout_s;  /* of a connection that takes and gives nothing; 0: 30 */
+	uint32_t ping_s;          /* a line on a silent live stream; 0: 15 */
 };
 
 /* -EADDRINUSE, -EACCES, ...: said in the log with the address. */

@@ -1,0 +1,87 @@
+/* Question in, answer out; knows no HTTP and is tested without it. Each path is a row of
+ * api_routes with its parameters; the same rows make the OpenAPI document.
+ * Any thread. */
+#ifndef WEB_API_H
+#define WEB_API_H
+
+#include "registry/keeper.h"
+#include "store/filter.h"
+#include "store/store.h"
+#include "web/json.h"
+#include "web/live.h"
+#include "web/metrics.h"
+#include "web/query.h"
+
+#define API_LIMIT_DEFAULT "1000"
+#define API_LIMIT_MAX     2000
+#define API_POINTS_AUTO   720 /* at most, when the step is ours to choose */
+#define API_POINTS_MAX    11000
+#define API_RING_S        900 /* the live ring's length */
+
+struct api { /* what answers are made from; borrowed, must outlive them */
+	struct store *store;
+	struct registry_keeper *registry;
+	struct live *live;
+	struct metrics *metrics;
+	const char *version;
+	int64_t started_utc_us;
+};
+
+enum unit { UNIT_BYTES, UNIT_IP_BYTES, UNIT_PACKETS, UNIT_COUNT };
+
+struct question { /* the parameters of a request, read; api_answer makes and frees it */
+	const struct api *api;
+	const struct registry *registry; /* in force for this answer */
+	int64_t now_utc_us;
+	int64_t from_utc_us, to_utc_us;
+	uint32_t step_s; /* 0: ours to choose */
+	uint32_t group;  /* bits 1 << enum dim */
+	enum unit unit;
+	uint32_t limit;
+	struct filter *filter;
+	const char *value;
+};
+
+struct api_param {
+	const char *name;
+	const char *text;           /* what it means, a sentence */
+	const char *default_text;   /* NULL: it must be given */
+	const char *type;           /* of JSON schema: "string", "integer" */
+	const char *const *choices; /* NULL-terminated; NULL: free */
+	/* Reads the text into *q. -EINVAL with the problem in *out. */
+	int (*read)(struct question *q, const char *text, struct answer *out);
+};
+
+struct api_route {
+	const char *path;
+	const char *summary;
+	const char *type;                      /* of the body when all is well */
+	const char *shape;                     /* of a JSON body: see openapi.c */
+	const struct api_param *const *params; /* NULL-terminated; NULL: none */
+	void (*answer)(const struct question *q, struct answer *out); /* NULL: the live stream */
+};
+extern const struct api_route api_routes[]; /* ends with a NULL path */
+
+const struct api_route *api_find(const char *path); /* NULL: none */
+/* Checks the parameters and answers; whatever is wrong becomes a problem document. */
+void api_answer(const struct api *a, const struct api_route *route, const struct query *query,
+		int64_t now_utc_us, struct answer *out);
+
+/* --- the answers, a file for each kind ------------------------------------------------- */
+
+void answer_series(const struct question *q, struct answer *out); /* traffic.c */
+void answer_top(const struct question *q, struct answer *out);
+void answer_coverage(const struct question *q, struct answer *out);
+void answer_sources(const struct question *q, struct answer *out); /* health.c */
+void answer_health(const struct question *q, struct answer *out);
+void answer_healthz(const struct question *q, struct answer *out);
+void answer_readyz(const struct question *q, struct answer *out);
+void answer_registry(const struct question *q, struct answer *out); /* lookup.c */
+void answer_decode(const struct question *q, struct answer *out);
+void answer_metrics(const struct question *q, struct answer *out); /* metrics.c */
+void answer_openapi(const struct question *q, struct answer *out); /* openapi.c */
+
+/* One second of the live stream as JSON text, malloc'd; NULL: no memory. traffic.c */
+char *api_tick(const struct api *a, const struct bucket *rows, const struct live_second *second);
+
+#endif
