@@ -55,7 +55,7 @@ struct sflow_input {
 	uint64_t skipped_samples;
 	int64_t now_utc_us, taken_utc_us;
 	int64_t first_seen_utc_s, last_seen_utc_s;
-	struct log_limit rejected_limit, full_limit;
+	struct log_limit rejected_limit, full_limit, new_limit;
 	size_t n_agents;
 	struct agent agents[SFLOW_AGENTS_MAX];
 	struct agent others; /* all that found the table full; its rows are the input's own */
@@ -117,7 +117,8 @@ static struct agent *find_agent(struct sflow_input *in, int index, const struct 
 		sample_agent_name(agent->name, sizeof(agent->name), d);
 		agent->id = store_source_id(in->ctx.store, agent->name, SOURCE_SFLOW_AGENT);
 		agent->first_seen_utc_s = in->now_utc_us / US_PER_S;
-		log_msg(LOG_LEVEL_INFO, "sflow", "%s: new agent %s", in->name, agent->name);
+		log_limited(&in->new_limit, LOG_LEVEL_INFO, "sflow", "%s: new agent %s", in->name,
+			    agent->name);
 	}
 	return agent;
 }
