@@ -7,6 +7,7 @@
 
 /* In the order of --help. */
 const struct cli_verb cli_verbs[] = {
+	{"read", verb_read, &read_program},
 	{NULL, NULL, NULL},
 };
 
