@@ -307,7 +307,9 @@ static void put_group(struct reader *r, struct cli_list *l, const struct group *
 	cli_put_shown(l, (double)g->value.bytes,
 		      cli_si(buf, sizeof(buf), (double)g->value.bytes, "B"));
 	cli_put_int(l, (int64_t)g->value.ip_bytes);
-	if (g->value.samples < 10 && g->value.bytes_variance > 0)
+	if (g->value.bytes_variance <= 0)
+		cli_put_shown(l, 0, "exact");
+	else if (g->value.samples < 10)
 		cli_put_shown(l, error_bytes(&g->value), "too few");
 	else
 		cli_put_shown(l, error_bytes(&g->value),
