@@ -685,7 +685,19 @@ static __always_inline enum packet_verdict packet_walk(struct packet_walk *w, st
 	return PACKET_CHAIN;
 }
 
-#ifndef __bpf__
+#ifdef __bpf__
+/* Read the Ethernet frame between data and data_end. *p must be map memory. */
+static __always_inline enum packet_verdict packet_parse_frame(struct packet *p, const void *data,
+							      const void *data_end)
+{
+	struct packet_walk w;
+
+	*p = (struct packet){0};
+	cursor_init_packet(&w.c, data, data_end);
+	w.next = PACKET_NEXT_ETHERNET;
+	return packet_walk(&w, p);
+}
+#else
 /* What stands before the first layer: only in captures, never in the kernel. */
 static inline enum packet_verdict packet_link_enter(struct packet_walk *w, enum packet_link link)
 {
