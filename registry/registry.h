@@ -10,8 +10,8 @@
 #include "wire/scitag.h"
 
 #define REGISTRY_EXPERIMENTS_MAX    1024
-#define REGISTRY_ACTIVITIES_MAX	    256 /* of one experiment */
-#define REGISTRY_NAME_BYTES	    64	/* with its end */
+#define REGISTRY_ACTIVITIES_MAX     256 /* of one experiment */
+#define REGISTRY_NAME_BYTES         64  /* with its end */
 #define REGISTRY_DOCUMENT_MAX_BYTES (4 << 20)
 
 struct registry_activity {
@@ -28,8 +28,8 @@ struct registry {
 	size_t n_experiments;
 	size_t n_pairs;
 	struct registry_experiment *experiments; /* by id, ascending */
-	char modified[40];			 /* the document's own stamp, "" if none */
-	struct scitag_set pairs;		 /* for the packet walk */
+	char modified[40];                       /* the document's own stamp, "" if none */
+	struct scitag_set pairs;                 /* for the packet walk */
 	int dialects_overlap; /* plain and label option values overlap: said in the log */
 };
 
