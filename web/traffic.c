@@ -69,11 +69,6 @@ static int ask(const struct question *q, int points, uint32_t group, uint32_t li
 	}
 	if (!step_s)
 		step_s = auto_step(q, sq.from_utc_s, sq.to_utc_s);
-	if (step_s == 1 && sq.from_utc_s < q->now_utc_us / US_PER_S - API_RING_S) {
-		answer_problem(out, 400, "step", -1,
-			       "step=1s reaches back 15 minutes; ask with step=10s or auto");
-		return -EINVAL;
-	}
 	sq.from_utc_s = floor_to(sq.from_utc_s, step_s);
 	sq.to_utc_s = floor_to(sq.to_utc_s + step_s - 1, step_s);
 	if (points && (sq.to_utc_s - sq.from_utc_s) / step_s > API_POINTS_MAX) {

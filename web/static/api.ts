@@ -69,10 +69,21 @@ export interface HealthAnswer {
   status: "ok" | "degraded" | "down";
   reasons: string[];
   sources: Source[];
-  store?: Record<string, unknown>;
-  registry?: Record<string, unknown>;
-  process?: Record<string, unknown>;
-  events?: Record<string, unknown>[];
+  store: {
+    url: string;
+    committed: string | null; // the newest second that is safe on disk
+    oldest: string | null;
+    file_bytes: number;
+    max_size_bytes: number;
+    queued_s: number;
+    lost_s: number;
+    trimmed_rows: number;
+    paused: boolean;
+    last_error: string;
+  };
+  registry: { origin: string; modified: string; pairs: number; loaded: string | null; checked: string | null };
+  process: { version: string; uptime_s: number; resident_bytes: number };
+  events: { time: string; kind: string; text: string }[];
 }
 
 export interface TickRow extends Required<Key> {

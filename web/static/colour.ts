@@ -17,16 +17,16 @@ export interface Paint {
 }
 
 const SLOTS = 7;
-const STEPS = 4;         // activities per experiment before lightness repeats
+const STEPS = 3;         // activities per experiment before lightness repeats: a fourth would come near other slots
 const STEP_SIZE = 0.038; // in OKLab lightness
 
 const cache = new Map<string, Paint>();
 
 /** Numbers as in the registry: 0 is untagged, -1 the folded rest of the unregistered. */
-export function paint(theme: Theme, experiment_id: number, activity_id: number, registered = true): Paint {
+export function paint(theme: Theme, experiment_id: number, activity_id: number): Paint {
   if (experiment_id === 0)
     return { colour: theme === "light" ? "#868E99" : "#79828F", texture: "hatch" };
-  if (experiment_id < 0 || !registered)
+  if (experiment_id < 0)
     return { colour: theme === "light" ? "#6C7480" : "#98A1AE", texture: "dots" };
   const id = `${theme} ${experiment_id} ${activity_id}`;
   let p = cache.get(id);
@@ -40,11 +40,6 @@ export function paint(theme: Theme, experiment_id: number, activity_id: number, 
     };
     cache.set(id, p);
   }
-  return p;
-}
-
-export function experimentPaint(theme: Theme, experiment_id: number): Paint {
-  const p = paint(theme, experiment_id, 0);
   return p;
 }
 

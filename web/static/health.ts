@@ -86,8 +86,8 @@ export class HealthPage implements Page {
       "this browser": Math.abs(offset_s) < 1 ? "agrees within a second"
         : `${Math.abs(offset_s).toFixed(1)} s ${offset_s > 0 ? "behind the observer" : "ahead of the observer"}` };
     this.facts.replaceChildren(facts("Registry", h.registry), facts("Database", h.store), facts("Process", h.process), facts("Clock", clock));
-    this.events.replaceChildren(...(h.events ?? []).map(e => el("tr", {},
-      el("td", {}, when(e.time ?? e.utc ?? e.at)), el("td", {}, String(e.kind ?? "")), el("td", {}, String(e.text ?? "")))));
+    this.events.replaceChildren(...h.events.map(e => el("tr", {},
+      el("td", {}, when(e.time)), el("td", {}, e.kind), el("td", {}, e.text))));
   }
 }
 
@@ -104,8 +104,8 @@ function inputRow(s: Source, now_s: number): HTMLElement {
   const against = s.if_bytes_per_s && s.flow_bytes_per_s
     ? `${bitRate(s.flow_bytes_per_s)} of ${bitRate(s.if_bytes_per_s)}` : "";
   return el("tr", { "data-source": s.name, "data-received": s.received },
-    el("th", { scope: "row", class: s.parent ? "child" : null, title: s.detail ?? null }, s.name),
-    el("td", {}, el("span", { class: "state", "data-level": s.up ? "good" : "bad" }, s.up ? "✓ up" : "✕ down"), s.up ? "" : ` ${s.detail ?? ""}`),
+    el("th", { scope: "row", class: s.parent ? "child" : null }, s.name, el("span", { class: "detail" }, s.detail ?? "")),
+    el("td", {}, el("span", { class: "state", "data-level": s.up ? "good" : "bad" }, s.up ? "✓ up" : "✕ down")),
     number(`${n(s.received)} ${s.unit}`), number(n(s.accepted)), number(n(sum(s.rejected))), number(n(sum(s.dropped))),
     number(n((s.lost ?? 0) + (s.agent_drops ?? 0))), number(announced + measured), number(against),
     number(Number.isFinite(seen_s) ? `${duration(now_s - seen_s)} ago` : "never", Number.isFinite(seen_s) ? dateTime(seen_s) : undefined));
@@ -117,13 +117,14 @@ function reasonRows(s: Source, what: string, counts: Record<string, number>): HT
     el("td", { class: "number" }, count(n)), el("td", { class: "number" }, s.received ? percent(n / s.received) : "")));
 }
 
-function facts(title: string, values: Record<string, unknown> | undefined): HTMLElement {
+function facts(title: string, values: Record<string, unknown>): HTMLElement {
   const list = el("dl");
-  for (const [name, value] of Object.entries(values ?? {})) {
+  for (const [name, value] of Object.entries(values)) {
     if (value === null || value === "" || typeof value === "object")
       continue;
     const words = name.endsWith("_bytes") || name.endsWith("size") ? byteCount(Number(value))
       : name.endsWith("_s") ? duration(Number(value)) : typeof value === "number" ? count(value)
+      : typeof value === "boolean" ? (value ? "yes" : "no")
       : typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) ? when(value) : String(value);
     list.append(el("dt", {}, name.replace(/_(bytes|s)$/, "").replaceAll("_", " ")), el("dd", {}, words));
   }

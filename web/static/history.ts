@@ -1,7 +1,7 @@
 // The traffic of one source over one range: buckets loaded from the API once, then grown tick by tick.
 // One copy of the numbers feeds every panel, so that they always agree with each other.
 
-import { get, type SeriesAnswer, type Tick, type TickRow } from "./api.js";
+import { get, type HealthAnswer, type SeriesAnswer, type Tick, type TickRow } from "./api.js";
 import { seconds } from "./format.js";
 
 export interface Range {
@@ -13,7 +13,7 @@ export interface Range {
 
 export const RANGES: readonly Range[] = [
   { name: "1h", words: "last hour", span_s: 3600, step_s: 10 },
-  { name: "15m", words: "last 15 minutes", span_s: 900, step_s: 5 },
+  { name: "15m", words: "last 15 minutes", span_s: 900, step_s: 10 },
   { name: "5m", words: "last 5 minutes", span_s: 300, step_s: 1 },
 ];
 
@@ -88,8 +88,9 @@ export class History {
     this.covered_s = new Float64Array(this.slots);
   }
 
-  /** Everything but the newest seconds, which the database may not have yet: those come by the stream. */
+  /** Everything that is surely in the database; the newest seconds come by the stream. */
   async load(signal: AbortSignal): Promise<void> {
+    const { store } = await get<HealthAnswer>("health", {}, signal);
     const common = { from: `-${this.range.name}`, to: "now", step: `${this.range.step_s}s` };
     const tags = { ...common, group: "experiment,activity,carrier,grade,direction" };
     // thousands of random code points may be in an hour: they come as one series per carrier
@@ -100,8 +101,11 @@ export class History {
     ]);
     const step_s = this.range.step_s;
     const from_s = seconds(known.from);
-    const settled_s = this.range.step_s >= 10 ? 60 : 15;
-    this.newest_s = Math.floor((Math.min(seconds(known.to), seconds(unregistered.to)) - settled_s) / step_s) * step_s;
+    const committed_s = seconds(store.committed);
+    const to_s = Number.isNaN(committed_s) ? seconds(known.to) - 2 * step_s : committed_s + 1;
+    this.newest_s = Math.floor(to_s / step_s) * step_s;
+    const oldest_s = seconds(store.oldest);
+    this.addGap(from_s, Number.isNaN(oldest_s) ? this.newest_s : oldest_s, "no history yet");
     for (const gap of known.gaps)
       this.addGap(seconds(gap.from), Math.min(seconds(gap.to), this.newest_s), gap.reason);
     for (let s = from_s; s < this.newest_s; s += step_s)

@@ -300,7 +300,7 @@ export class NowPage implements Page {
       return tile(id, `${name} now`, si(d.all.bytes / observed_s * 8, "bit/s"),
         [error(d.all.bytes, halfWidth(d.all.variance), d.all.samples),
           d.all.bytes > 0 && `${percent(d.tagged.bytes / d.all.bytes)} tagged`,
-          chosen?.if_speed_bps && id !== "unknown" && `${percent(d.all.bytes / observed_s * 8 / chosen.if_speed_bps)} of the link`,
+          chosen?.if_speed_bps && id !== "unknown" && `${percent(d.all.bytes / observed_s * 8 / chosen.if_speed_bps)} of capacity`,
           id === "unknown" && "set the site's prefixes to tell in from out"].filter(Boolean).join(", "), d.all.bytes / observed_s);
     });
     const c = this.coverage;

@@ -10,6 +10,8 @@ interface Answer { level: Level; words: string; detail?: string }
 const MARK: Record<Level, string> = { good: "✓", warn: "!", bad: "✕", unknown: "?" };
 const WORD: Record<Level, string> = { good: "good", warn: "attention", bad: "bad", unknown: "not known" };
 const WINDOW_S = 60;
+const OLD_REGISTRY_S = 7 * 86400;
+const SLOW_DATABASE_S = 15;
 
 const ITEMS = ["Inputs", "Loss", "Rejects", "Registry", "Database", "Clock"] as const;
 type Item = typeof ITEMS[number];
@@ -115,46 +117,38 @@ export class Strip {
   }
 
   private registry(): Answer {
-    const r = this.health?.registry;
-    if (!r)
+    if (!this.health)
       return { level: "unknown", words: "waiting" };
-    const pairs = Number(r.pairs);
-    const now_s = seconds(this.health?.now);
-    const checked_s = now_s - seconds(String(r.checked ?? r.loaded ?? ""));
-    const modified = String(r.modified ?? "").slice(0, 10);
-    const detail = [r.origin && `from ${String(r.origin)}`, modified && `modified ${modified}`,
-      checked_s >= 0 && `checked ${duration(checked_s)} ago`].filter(Boolean).join(", ");
-    const name = Number.isFinite(pairs) && pairs > 0 ? plural(pairs, "pair") : modified || "loaded";
-    if (pairs === 0)
+    const r = this.health.registry;
+    const age_s = seconds(this.health.now) - seconds(r.checked ?? r.loaded);
+    const detail = [plural(r.pairs, "pair"), `from ${r.origin}`, r.modified && `modified ${r.modified.slice(0, 10)}`,
+      r.checked ? `checked ${duration(age_s)} ago` : "never checked since start"].filter(Boolean).join(", ");
+    if (!r.pairs)
       return { level: "bad", words: "empty", detail };
-    return { level: checked_s > 7 * 86400 ? "warn" : "good", words: name, detail };
+    return { level: age_s > OLD_REGISTRY_S ? "warn" : "good", words: r.checked ? `${duration(age_s)} old` : plural(r.pairs, "pair"), detail };
   }
 
   private database(): Answer {
-    const s = this.health?.store;
-    if (!s)
+    if (!this.health)
       return { level: "unknown", words: "waiting" };
-    const behind_s = seconds(this.health?.now) - seconds(String(s.committed ?? ""));
-    const size = Number(s.file_bytes);
-    const max = Number(s.max_size_bytes);
-    const detail = [size > 0 && `${byteCount(size)}${max > 0 ? ` of ${byteCount(max)}` : ""}`,
-      Number.isFinite(behind_s) && `${duration(behind_s)} behind`, s.last_error && String(s.last_error)]
-      .filter(Boolean).join(", ");
+    const s = this.health.store;
+    const behind_s = seconds(this.health.now) - seconds(s.committed);
+    const detail = [`${byteCount(s.file_bytes)}${s.max_size_bytes ? ` of ${byteCount(s.max_size_bytes)}` : ""}`,
+      Number.isFinite(behind_s) && `${duration(behind_s)} behind`, s.last_error].filter(Boolean).join(", ");
     if (s.paused)
       return { level: "bad", words: "paused", detail };
-    if (behind_s > 15)
+    if (behind_s > SLOW_DATABASE_S)
       return { level: "warn", words: `${duration(behind_s)} behind`, detail };
-    return { level: "good", words: size > 0 ? byteCount(size) : "writing", detail };
+    return { level: "good", words: byteCount(s.file_bytes), detail };
   }
 
   private clock(): Answer {
     if (!Number.isFinite(this.offset_s))
       return { level: "unknown", words: "waiting" };
-    const off = Math.abs(this.offset_s);
+    const off_s = Math.abs(this.offset_s);
     const detail = "the observer's clock against this browser's";
-    if (off < 2)
+    if (off_s < 2)
       return { level: "good", words: "agrees", detail };
-    return { level: off > 10 ? "bad" : "warn",
-      words: `${duration(off)} ${this.offset_s > 0 ? "ahead" : "behind"}`, detail };
+    return { level: off_s > 10 ? "bad" : "warn", words: `${duration(off_s)} ${this.offset_s > 0 ? "ahead" : "behind"}`, detail };
   }
 }
