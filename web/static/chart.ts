@@ -143,7 +143,7 @@ export class StackChart {
   /** Known gaps, and the time since the newest second when nothing comes any more. */
   private gaps(data: ChartData): Gap[] {
     const silent = data.to_s - data.newest_s > 1
-      ? [{ from_s: data.newest_s, to_s: data.to_s, reason: "no data yet" }] : [];
+      ? [{ from_s: data.newest_s, to_s: data.to_s, reason: `no data since ${clock(data.newest_s)}` }] : [];
     return [...data.gaps, ...silent].filter(g => g.to_s > data.from_s && g.from_s < data.to_s);
   }
 
@@ -237,7 +237,7 @@ export class StackChart {
         list.append(tipRow(this.theme, row.stack, row.point, covered));
     if (small.size)
       list.append(el("tr", {}, el("td"), el("td", {}, `${small.size} smaller ones`), ...amount(rest, covered)));
-    list.append(el("tr", { class: "sum" }, el("td"), el("td", {}, "all"), ...amount(total, covered)));
+    list.append(el("tr", { class: "sum", "data-bytes": total.bytes }, el("td"), el("td", {}, "all"), ...amount(total, covered)));
     this.tip.replaceChildren(el("strong", {}, `${clock(start)} to ${clock(end)} UTC`),
       gap ? el("p", {}, gap.reason) : list);
     const over = plot.over;

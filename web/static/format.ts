@@ -38,13 +38,16 @@ export function percent(share: number): string {
   return `${p.toFixed(digits)} %`;
 }
 
+/** Fewer say nothing about a size. */
+export const FEW_SAMPLES = 10;
+
 /** A value's sampling error at 95 %: in words where a number would mislead. */
 export function error(value: number, half_width: number, samples: number): string {
   if (value === 0 && samples === 0)
     return "";
   if (half_width === 0)
     return "exact";
-  if (samples < 10)
+  if (samples < FEW_SAMPLES || half_width >= value)
     return "too few";
   const p = half_width / value * 100;
   return `± ${p >= 9.95 ? p.toFixed(0) : p >= 0.995 ? p.toFixed(1) : p.toFixed(2)} %`;

@@ -23,6 +23,7 @@ class Application implements Shell {
   private page: Page | null = null;
   private path = "";
   private paused = false;
+  private frozen_s = NaN; // what the picture showed when it was paused
   private newest_s = NaN;
   private arrived_ms = NaN;
   private connected = false;
@@ -85,7 +86,7 @@ class Application implements Shell {
     const again = this.connected ? "" : this.retry_in_s ? ", reconnecting" : "";
     text(this.since, state === "waiting" ? `no data yet${again}`
       : state === "stale" ? `last data ${dateTime(this.newest_s)}, ${duration(age_s)} ago${again}`
-      : `${clock(this.newest_s)} UTC`);
+      : `${clock(this.paused ? this.frozen_s : this.newest_s)} UTC`);
   }
 
   private route(): void {
@@ -138,6 +139,7 @@ class Application implements Shell {
 
   private setPaused(paused: boolean): void {
     this.paused = paused;
+    this.frozen_s = this.newest_s;
     text(this.pause, paused ? "Resume" : "Pause");
     set(this.pause, { "aria-pressed": paused });
     this.page?.setPaused(paused);

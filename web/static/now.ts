@@ -4,7 +4,7 @@ import { address, get, reason, type CoverageAnswer, type HealthAnswer, type Sour
 import { StackChart, swatch, tagName } from "./chart.js";
 import { Coverage, withoutNoise } from "./coverage.js";
 import { el, on, set, text } from "./dom.js";
-import { bitRate, byteCount, clock, count, error, hourMinute, percent, plural, seconds, si } from "./format.js";
+import { bitRate, byteCount, clock, count, error, FEW_SAMPLES, hourMinute, percent, plural, seconds, si } from "./format.js";
 import { halfWidth, History, nothing, NOW_S, plus, RANGES, type Amount, type Stack, type TagKey } from "./history.js";
 import type { Page, Shell } from "./page.js";
 import { recipes } from "./recipes.js";
@@ -16,8 +16,7 @@ import type { Theme } from "./colour.js";
 
 const POLL_MS = 10_000;
 const TAG_ROWS = 60;
-const FEW = 10;     // samples: fewer say nothing about a size
-const SIGMAS = 5;   // above the noise floor, before a labelled tag counts as seen
+const SIGMAS = 5; // above the noise floor, before a labelled tag counts as seen
 
 const DIRECTIONS = [["", "In and out"], ["in", "In"], ["out", "Out"]] as const;
 const TAGGED = new Set(["confirmed", "registered"]);
@@ -385,9 +384,9 @@ export class NowPage implements Page {
     text(this.tagsSub, `${plural(tags.filter(t => t.key.experiment_id > 0).length, "tag")}, ${this.words()}; now is the mean of ${NOW_S} s to ${clock(history.newest_s)} UTC`);
     this.tagsLink.setAttribute("href", address("top", { ...this.params(), group: "experiment,activity,carrier,grade" }));
     const more = tags.length > TAG_ROWS ? ` ${count(tags.length - TAG_ROWS)} smaller tags are not listed.` : "";
-    text(this.tagsNote, `“Too few”: under ${FEW} samples, too little to tell a size. “Could be chance”: a registered label within ` +
+    text(this.tagsNote, `“Too few”: under ${FEW_SAMPLES} samples, or an error as large as the value. “Could be chance”: a registered label within ` +
       `${SIGMAS} standard deviations of what random flow labels put on every code point` +
-      (floor > 0 ? ` (${floor < 0.01 ? "under 0.01" : floor.toFixed(2)} samples here).` : ".") + more);
+      (floor > 0 ? `, ${samplesWords(floor)} here.` : ".") + more);
   }
 
   private tagRow(s: { key: TagKey; total: Amount; now: Amount }, all_bytes: number, observed_s: number, floor: number): Row {
@@ -395,8 +394,8 @@ export class NowPage implements Page {
     const labelled = key.carrier === "label" && key.grade === "registered";
     const clear = total.samples > floor + SIGMAS * Math.sqrt(Math.max(floor, 1));
     const chance = labelled && !Number.isNaN(floor) && !clear;
-    const samples = `${plural(total.samples, "sample")}${labelled && floor >= 0 ? `; chance explains ${floor.toFixed(2)}` : ""}`;
-    const few = total.samples < FEW && total.variance > 0;
+    const samples = `${plural(total.samples, "sample")}${labelled && floor >= 0 ? `; chance explains ${samplesWords(floor)}` : ""}`;
+    const few = error(total.bytes, halfWidth(total.variance), total.samples) === "too few";
     return {
       id: `${key.experiment_id} ${key.activity_id} ${key.carrier} ${key.grade}`,
       mark: () => swatch(this.shell.theme, key.experiment_id, key.activity_id),
@@ -447,6 +446,10 @@ export class NowPage implements Page {
     this.minutes.append(scroll);
     scroll.scrollTop = top;
   }
+}
+
+function samplesWords(n: number): string {
+  return n < 0.01 ? "under 0.01 samples" : `${n < 10 ? n.toFixed(2) : count(n)} samples`;
 }
 
 function tile(id: string, name: string, [number, unit]: [string, string], small: string, value: number): HTMLElement {

@@ -1,0 +1,14 @@
+#!/bin/sh
+# The page in headless Chromium over a running observer: numbers, live tick, stale and back, looks.
+# Pictures go to $BIN/screenshots. Ports are free ones on 127.0.0.1; needs no root.
+. tests/e2e/lib.sh
+command -v node >/dev/null || { skip "browser: node is missing" && exit 0; }
+[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || { skip "browser: chromium is missing" && exit 0; }
+export BIN
+
+node tests/browser/colours.mjs || failures=$((failures + 1))
+start "$work/now.log" node tests/browser/now.mjs "$work"
+wait "$started" || failures=$((failures + 1))
+cat "$work/now.log"
+mkdir -p "$BIN/screenshots" && cp "$work"/*.png "$BIN/screenshots/" 2>/dev/null
+finish
