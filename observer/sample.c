@@ -18,9 +18,15 @@ void sample_agent_name(char *buf, size_t cap_bytes, const struct sflow_datagram 
 		snprintf(buf, cap_bytes, "sflow:%s", address);
 }
 
+/* Beyond what agents can be set to, and what hosts send: one damaged word must not outweigh a year. */
+#define RATE_MAX        (1u << 24)
+#define FRAME_MAX_BYTES (1u << 20)
+
 int observation_from_sample(struct observation *o, const struct sflow_sample *s,
 			    const struct scitag_set *registered)
 {
+	if (s->rate > RATE_MAX || s->frame_bytes > FRAME_MAX_BYTES)
+		return -ERANGE;
 	o->weight = s->rate ? s->rate : 1;
 	o->frame_bytes = s->frame_bytes;
 	if (s->header_link) {

@@ -18,12 +18,14 @@
 enum {
 	SAMPLE_LINK = PACKET_VERDICT_COUNT, /* a raw header of a protocol that we do not open */
 	SAMPLE_NO_PACKET,                   /* neither a header nor addresses in it */
+	SAMPLE_IMPLAUSIBLE,                 /* a rate or a frame length beyond belief */
 	SAMPLE_DAMAGED,                     /* its own fields do not fit into its length */
 	SAMPLE_REASON_COUNT
 };
 static const char *const sample_reason_names[SAMPLE_REASON_COUNT] = {
 	[SAMPLE_LINK] = "unknown_link",
 	[SAMPLE_NO_PACKET] = "no_packet",
+	[SAMPLE_IMPLAUSIBLE] = "implausible",
 	[SAMPLE_DAMAGED] = "damaged",
 };
 _Static_assert(SAMPLE_REASON_COUNT <= STORE_REASONS_MAX, "every reason has its place in a status");
@@ -127,12 +129,13 @@ static void add_flow_sample(struct sflow_input *in, struct agent *agent,
 			    const struct sflow_sample *s)
 {
 	struct observation o = {.utc_us = in->now_utc_us, .source = agent->id};
-	unsigned int reason;
+	const int err = observation_from_sample(&o, s, &in->registered);
+	unsigned int reason = o.verdict;
 
-	if (observation_from_sample(&o, s, &in->registered))
+	if (err == -ERANGE)
+		reason = SAMPLE_IMPLAUSIBLE;
+	else if (err)
 		reason = s->has_header ? SAMPLE_LINK : SAMPLE_NO_PACKET;
-	else
-		reason = o.verdict;
 	agent->counts[reason]++;
 	agent->rate_zero += !s->rate;
 	agent->second_bytes += (uint64_t)o.weight * o.frame_bytes;

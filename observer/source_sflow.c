@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "observer/sflow_input.h"
@@ -9,6 +10,7 @@
 struct sflow_source {
 	struct udp *udp;
 	struct sflow_input *input;
+	int err; /* of the newest drain */
 };
 
 static void on_datagram(void *arg, const struct udp_datagram *d)
@@ -22,8 +24,12 @@ static int sflow_source_drain(void *self, int wait_ms)
 {
 	struct sflow_source *s = self;
 
+	int n;
+
 	sflow_input_turn(s->input, clock_utc_us());
-	return udp_drain(s->udp, wait_ms, on_datagram, s);
+	n = udp_drain(s->udp, wait_ms, on_datagram, s);
+	s->err = n < 0 ? n : 0;
+	return n;
 }
 
 static void sflow_source_take(void *self, struct source_second *out)
@@ -31,10 +37,15 @@ static void sflow_source_take(void *self, struct source_second *out)
 	struct sflow_source *s = self;
 	char detail[64];
 
-	snprintf(detail, sizeof(detail), "%llu MiB buffer",
-		 (unsigned long long)udp_buffer_bytes(s->udp) >> 20);
+	if (s->err)
+		snprintf(detail, sizeof(detail), "%s", strerror(-s->err));
+	else
+		snprintf(detail, sizeof(detail), "%llu MiB buffer",
+			 (unsigned long long)udp_buffer_bytes(s->udp) >> 20);
 	sflow_input_turn(s->input, clock_utc_us());
 	sflow_input_take(s->input, udp_dropped(s->udp), detail, out);
+	if (out->n_statuses)
+		out->statuses->up = !s->err;
 }
 
 static void sflow_source_close(void *self)

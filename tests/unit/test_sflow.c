@@ -481,6 +481,51 @@ static void header_longer_than_its_record(void **state)
 	}
 }
 
+/* Records of fixed size, all words 9, cut at every length: passed over, nothing of them is kept, and
+ * the record behind is read. Whole ones with a word more, from a newer agent, are read. */
+static void short_records_leave_nothing(void **state)
+{
+	static const struct sflow_sample none;
+	static const struct {
+		uint32_t sample, record, bytes;
+	} cases[] = {{1, 2, 4},     {1, 3, 32},    {1, 4, 56}, {1, 1001, 16},
+		     {1, 1002, 12}, {1, 1003, 20}, {2, 1, 88}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (uint32_t n = 0; n <= cases[i].bytes + 4; n += 4) {
+			int fits = n >= cases[i].bytes;
+			struct sflow_sample s;
+			struct walk w;
+			size_t sample, record;
+
+			put_datagram(build, 1, 0, 1, 1, 1);
+			sample = begin_part(build, cases[i].sample);
+			if (cases[i].sample == 1)
+				put_words(build, 1, 3, 100, 1, 0, 3, 5, 2);
+			else
+				put_words(build, 1, 3, 2);
+			record = begin_part(build, cases[i].record);
+			for (uint32_t at = 0; at < n; at += 4) /* no address, an empty path */
+				put32(build, cases[i].record < 1002 ? 9 : 0);
+			end_part(build, record);
+			end_part(build, begin_part(build, 77));
+			end_part(build, sample);
+			w = walk_build();
+			s = w.samples[0];
+			assert_int_equal(w.n, 1);
+			assert_int_equal(w.verdict, fits ? SFLOW_OK : SFLOW_MALFORMED);
+			assert_int_equal(s.damaged_records, !fits);
+			assert_int_equal(s.skipped_records, 1);
+			if (fits)
+				continue;
+			assert_false(s.has_key || s.has_if_counters || s.frame_bytes || s.src_vlan);
+			assert_memory_equal(&s.key, &none.key, sizeof(s.key));
+			assert_int_equal(s.if_index, 0);
+		}
+	}
+}
+
 /* A record's length that leaves its sample, though not the datagram, ends this sample's records. */
 static void record_longer_than_its_sample(void **state)
 {
@@ -876,6 +921,7 @@ int main(void)
 		cmocka_unit_test(header_protocols),
 		cmocka_unit_test(padding),
 		cmocka_unit_test(header_longer_than_its_record),
+		cmocka_unit_test(short_records_leave_nothing),
 		cmocka_unit_test(record_longer_than_its_sample),
 		cmocka_unit_test(sampled_ip_without_header),
 		cmocka_unit_test(sampled_ip_beside_a_header),

@@ -311,6 +311,31 @@ static void samples_that_are_no_packet(void **state)
 	assert_int_equal(bed->second.n_rows, 1);
 }
 
+/* One in 16,777,216 and frames of 1 MiB are believed, a step more is not. */
+static void numbers_beyond_belief(void **state)
+{
+	static const struct {
+		uint32_t rate, frame_bytes;
+	} cases[] = {{1 << 24, 1 << 20}, {(1 << 24) + 1, 104}, {1, (1 << 20) + 1}, {~0u, ~0u}};
+	struct bed *bed = *state;
+	const struct source_status *st;
+
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t at;
+
+		put_datagram(&bed->build, 1, 0, i, i, 1);
+		at = begin_flow(&bed->build, i, cases[i].rate, i, 0, 1);
+		put_raw_header(&bed->build, 12, cases[i].frame_bytes, ipv6_packet,
+			       sizeof(ipv6_packet));
+		end_part(&bed->build, at);
+		send_build(bed);
+	}
+	st = take(bed, NOW_US, 1);
+	assert_int_equal(st[1].accepted, 1);
+	assert_int_equal(rejected(&st[1], "implausible"), 3);
+	assert_int_equal(row_of(bed, 2, 9, 6)->value.bytes, 1ULL << 44);
+}
+
 static void datagrams_that_are_none(void **state)
 {
 	struct bed *bed = *state;
@@ -514,6 +539,7 @@ int main(void)
 		ON_BED(sampled_ip),
 		ON_BED(rate_zero),
 		ON_BED(samples_that_are_no_packet),
+		ON_BED(numbers_beyond_belief),
 		ON_BED(datagrams_that_are_none),
 		ON_BED(more_agents_than_places),
 		ON_BED(loss_and_counters),
