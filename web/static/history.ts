@@ -52,6 +52,7 @@ export interface Gap {
   reason: string;
 }
 
+const SHORTEST_S = 300;
 const Z95 = 1.96;
 const variance = (half_width: number): number => (half_width / Z95) ** 2;
 
@@ -104,8 +105,6 @@ export class History {
     const committed_s = seconds(store.committed);
     const to_s = Number.isNaN(committed_s) ? seconds(known.to) - 2 * step_s : committed_s + 1;
     this.newest_s = Math.floor(to_s / step_s) * step_s;
-    const oldest_s = seconds(store.oldest);
-    this.addGap(from_s, Number.isNaN(oldest_s) ? this.newest_s : oldest_s, "no history yet");
     for (const gap of known.gaps)
       this.addGap(seconds(gap.from), Math.min(seconds(gap.to), this.newest_s), gap.reason);
     for (let s = from_s; s < this.newest_s; s += step_s)
@@ -234,6 +233,13 @@ export class History {
         if (!direction || row.direction === direction)
           plus(of(row).now, { bytes: row.bytes, variance: variance(row.error_bytes), samples: row.samples });
     return sums;
+  }
+
+  /** Where a picture up to `to_s` begins: the range, or less while the observer is younger than it. */
+  from(to_s: number): number {
+    const from_s = to_s - this.range.span_s;
+    const before = this.gaps.find(g => g.from_s <= from_s && g.to_s > from_s);
+    return before ? Math.max(from_s, Math.min(before.to_s, to_s - SHORTEST_S)) : from_s;
   }
 
   /** How many of the last NOW_S seconds were seen. */

@@ -259,7 +259,7 @@ export class NowPage implements Page {
     this.empty.hidden = !nothing_seen;
     if (nothing_seen)
       return;
-    this.chart.setData({ from_s: to_s - history.range.span_s, to_s, newest_s: history.newest_s, starts, covered_s,
+    this.chart.setData({ from_s: history.from(to_s), to_s, newest_s: history.newest_s, starts, covered_s,
       step_s: history.range.step_s, stacks: shown, gaps: history.gaps });
     this.showLegend(history, all);
     this.showTiles(history);
@@ -346,7 +346,7 @@ export class NowPage implements Page {
 
   private showTraffic(history: History, all: Stack[], shown: Stack[], to_s: number): void {
     const step = history.range.step_s === 1 ? "each second" : `means of ${history.range.step_s} s`;
-    text(this.chartSub, `bit/s, ${step}, ${this.words()}, ${hourMinute(to_s - history.range.span_s)} to ${hourMinute(to_s)} UTC`);
+    text(this.chartSub, `bit/s, ${step}, ${this.words()}, ${hourMinute(history.from(to_s))} to ${hourMinute(to_s)} UTC`);
     this.chartLink.setAttribute("href", address("series", { ...this.params(), step: `${history.range.step_s}s`, group: "experiment,activity" }));
     const sum = (stacks: Stack[]): Amount => stacks.reduce((a, s) => s.points.reduce(plus, a), nothing());
     const total = sum(all);
