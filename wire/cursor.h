@@ -175,6 +175,19 @@ static __always_inline const __u8 *cursor_take(struct cursor *c, __u32 len_bytes
 	return p;
 }
 
+/* Look at len_bytes at `at`, whatever was read before; NULL if they are not all there. `at` must be
+ * a number the compiler can see to be below CURSOR_MASK. */
+static __always_inline const __u8 *cursor_peek(const struct cursor *c, __u32 at, __u32 len_bytes)
+{
+#ifdef __bpf__
+	const __u8 *p = c->base + at;
+
+	return p + len_bytes > c->end ? 0 : p;
+#else
+	return at > c->len || len_bytes > c->len - at ? 0 : c->base + at;
+#endif
+}
+
 /* Step over the next len_bytes; torn if they are not all there. */
 static __always_inline void cursor_skip(struct cursor *c, __u32 len_bytes)
 {

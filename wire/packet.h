@@ -316,6 +316,7 @@ static __always_inline int packet_ipv4(struct packet_walk *w, struct packet *p)
 		if (p->label || p->hop_by_hop.type || p->destination.type)
 			p->flags |= PACKET_OUTER_TAG;
 		p->key = (struct flow_key){0};
+		p->ports_offset = 0;
 	}
 	p->key.family = 4;
 	p->key.src_ip[10] = p->key.src_ip[11] = 0xFF;
@@ -356,6 +357,7 @@ static __always_inline int packet_ipv6(struct packet_walk *w, struct packet *p)
 		p->flags = 0;
 		p->hop_by_hop = p->destination = (struct packet_option){0};
 		p->key = (struct flow_key){0};
+		p->ports_offset = 0;
 	}
 	p->key.family = 6;
 	wire_copy16(p->key.src_ip, h + 8);
@@ -685,10 +687,136 @@ static __always_inline enum packet_verdict packet_walk(struct packet_walk *w, st
 	return PACKET_CHAIN;
 }
 
+/* --- the short way -------------------------------------------------------------------------
+ * What links are full of, read straight down: Ethernet, at most two VLAN tags, IPv4 or IPv6 without
+ * any surprise, extension headers of eight bytes with a plain tag in them, TCP or UDP. What it
+ * reads it reads as the walk does (the tests hold the two together); of everything else it says
+ * PACKET_GO_ON, and the walk begins at the first byte. In the kernel *p may be a local variable:
+ * what the program does not use is not even read. */
+
+/* Next header, length 0, 1E, 3, three bytes of tag, Pad1. */
+static __always_inline int packet_plain_option(struct packet_option *option, const struct cursor *c,
+					       __u32 at, __u32 *next)
+{
+	const __u8 *h = cursor_peek(c, at, 8);
+	__u64 all;
+
+	if (!h)
+		return 0;
+	all = wire_be64(h);
+	if ((all & 0x00FFFFFF000000FFULL) != 0x00001E0300000000ULL)
+		return 0;
+	*next = all >> 56;
+	option->type = SCITAG_OPTION_PLAIN;
+	option->value = all >> 8 & 0xFFFFFF;
+	return 1;
+}
+
+static __always_inline int packet_plain_ports(struct packet *p, const struct cursor *c, __u32 at,
+					      __u32 protocol)
+{
+	const __u8 *h = cursor_peek(c, at, 4);
+
+	if (!h || (protocol != PACKET_NEXT_TCP && protocol != PACKET_NEXT_UDP))
+		return PACKET_GO_ON;
+	p->key.src_port = wire_be16(h);
+	p->key.dst_port = wire_be16(h + 2);
+	p->key.protocol = protocol;
+	p->ports_offset = at;
+	p->flags = PACKET_HAS_PORTS;
+	if (protocol == PACKET_NEXT_UDP &&
+	    (p->key.dst_port == PACKET_PORT_VXLAN || p->key.dst_port == PACKET_PORT_GENEVE))
+		return PACKET_GO_ON;
+	h = cursor_peek(c, at, 14);
+	if (protocol == PACKET_NEXT_TCP && h)
+		p->tcp_flags = h[13];
+	return PACKET_OK;
+}
+
+static __always_inline int packet_plain_ip(struct packet *p, const struct cursor *c, __u32 at,
+					   __u32 type)
+{
+	const __u8 *h = cursor_peek(c, at, 40);
+	__u32 next, header_bytes;
+
+	if (!h)
+		return PACKET_GO_ON;
+	p->ip_offset = at;
+	if (type == PACKET_TYPE_IPV6) {
+		__u32 word = wire_be32(h);
+
+		p->ip_bytes = 40 + wire_be16(h + 4);
+		p->label = word & SCITAG_LABEL_MASK;
+		p->traffic_class = word >> 20;
+		p->key.family = 6;
+		wire_copy16(p->key.src_ip, h + 8);
+		wire_copy16(p->key.dst_ip, h + 24);
+		next = h[6];
+		header_bytes = 40;
+		if (word >> 28 != 6)
+			return PACKET_GO_ON;
+		if (next == PACKET_NEXT_HOP_BY_HOP) {
+			if (!packet_plain_option(&p->hop_by_hop, c, at + 40, &next))
+				return PACKET_GO_ON;
+			header_bytes = 48;
+			p->n_headers = 1;
+		}
+		if (next == PACKET_NEXT_DESTINATION) {
+			if (!packet_plain_option(&p->destination, c, at + header_bytes, &next))
+				return PACKET_GO_ON;
+			header_bytes += 8;
+			p->n_headers++;
+		}
+	} else if (type == PACKET_TYPE_IPV4) {
+		p->ip_bytes = wire_be16(h + 2);
+		p->traffic_class = h[1];
+		p->key.family = 4;
+		p->key.src_ip[10] = p->key.src_ip[11] = 0xFF;
+		p->key.dst_ip[10] = p->key.dst_ip[11] = 0xFF;
+		wire_copy4(p->key.src_ip + 12, h + 12);
+		wire_copy4(p->key.dst_ip + 12, h + 16);
+		next = h[9];
+		header_bytes = 20;
+		if (h[0] != 0x45 || (wire_be16(h + 6) & 0x3FFF))
+			return PACKET_GO_ON;
+	} else {
+		return PACKET_GO_ON;
+	}
+	if (p->ip_bytes < header_bytes + (next == PACKET_NEXT_TCP ? 14 : 4))
+		return PACKET_GO_ON;
+	return packet_plain_ports(p, c, at + header_bytes, next);
+}
+
+/* *p must be zero, and is anything when the answer is PACKET_GO_ON. */
+static __always_inline int packet_plain(struct packet *p, const struct cursor *c)
+{
+	const __u8 *h = cursor_peek(c, 0, 22);
+	__u32 type, at = 14;
+
+	if (!h)
+		return PACKET_GO_ON;
+	type = wire_be16(h + 12);
+	if (type == PACKET_TYPE_VLAN || type == PACKET_TYPE_QINQ) {
+		p->vlan[0] = wire_be16(h + 14) & 0xFFF;
+		p->n_vlans = 1;
+		type = wire_be16(h + 16);
+		at = 18;
+		if (type == PACKET_TYPE_VLAN) {
+			p->vlan[1] = wire_be16(h + 18) & 0xFFF;
+			p->n_vlans = 2;
+			type = wire_be16(h + 20);
+			at = 22;
+		}
+	}
+	return packet_plain_ip(p, c, at, type);
+}
+
 #ifdef __bpf__
-/* Read the Ethernet frame between data and data_end. *p must be map memory. */
-static __always_inline enum packet_verdict packet_parse_frame(struct packet *p, const void *data,
-							      const void *data_end)
+/* Walk the Ethernet frame between data and data_end. *p must be map memory. A program that has
+ * tried packet_plain() before reads both pointers from its context again: what the verifier
+ * learnt about the old ones would make it follow the walk once for each place it can come from. */
+static __always_inline enum packet_verdict packet_walk_frame(struct packet *p, const void *data,
+							     const void *data_end)
 {
 	struct packet_walk w;
 
@@ -749,6 +877,11 @@ static inline enum packet_verdict packet_parse(struct packet *p, const __u8 *byt
 
 	*p = (struct packet){0};
 	cursor_init(&w.c, bytes, len_bytes);
+	if (link == PACKET_LINK_ETHERNET) {
+		if (packet_plain(p, &w.c) == PACKET_OK)
+			return PACKET_OK;
+		*p = (struct packet){0};
+	}
 	verdict = packet_link_enter(&w, link);
 	return verdict == PACKET_OK ? packet_walk(&w, p) : verdict;
 }

@@ -18,8 +18,9 @@ struct {
 	__type(value, struct scitag_set);
 } registered SEC(".maps");
 
+/* The whole way: every frame is walked. */
 SEC("xdp")
-int read_packet(struct xdp_md *ctx)
+int read_walk(struct xdp_md *ctx)
 {
 	__u32 zero = 0;
 	struct packet_result *r = bpf_map_lookup_elem(&results, &zero);
@@ -27,10 +28,30 @@ int read_packet(struct xdp_md *ctx)
 
 	if (!r || !set)
 		return XDP_ABORTED;
-	r->verdict = packet_parse_frame(&r->packet, (void *)(long)ctx->data,
-					(void *)(long)ctx->data_end);
+	r->verdict =
+		packet_walk_frame(&r->packet, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
 	if (r->verdict == PACKET_OK)
 		packet_tag(&r->tag, &r->packet, set);
+	return XDP_DROP;
+}
+
+/* The short way; XDP_PASS says that it is not for this frame. */
+SEC("xdp")
+int read_plain(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct packet_result *r = bpf_map_lookup_elem(&results, &zero);
+	struct scitag_set *set = bpf_map_lookup_elem(&registered, &zero);
+	struct cursor c;
+
+	if (!r || !set)
+		return XDP_ABORTED;
+	r->packet = (struct packet){0};
+	cursor_init_packet(&c, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	if (packet_plain(&r->packet, &c) != PACKET_OK)
+		return XDP_PASS;
+	r->verdict = PACKET_OK;
+	packet_tag(&r->tag, &r->packet, set);
 	return XDP_DROP;
 }
 

@@ -4,8 +4,9 @@
 The bytes are put together here field by field; what is expected stands beside them as literals, worked out by
 hand from the RFCs and from docs/reading.md, and held against tshark by tests/e2e/10_vectors_tshark.sh.
 Addresses are from 2001:db8::/32, 192.0.2.0/24 and 198.51.100.0/24. Usage: packets.py > packets.tsv
+       packets.py DIRECTORY      also the same frames as a corpus for tests/fuzz/fuzz_packet.c
 """
-import struct, sys
+import os, struct, sys
 
 # --- layers, innermost last ------------------------------------------------------------------------------------
 MAC = bytes.fromhex("0200005e0002" "0200005e0001")
@@ -315,3 +316,9 @@ assert len({r["name"] for r in rows}) == len(rows)
 print("\t".join(COLUMNS))
 for r in rows:
     print("\t".join(str(r[c]) for c in COLUMNS))
+
+if len(sys.argv) > 1:
+    links = ["", "ethernet", "ip", "mpls", "ppp", "sll", "sll2", "null"]
+    for r in rows:
+        with open(os.path.join(sys.argv[1], r["name"]), "wb") as f:
+            f.write(bytes([links.index(r["link"]), 200]) + bytes.fromhex(r["hex"]))
