@@ -19,13 +19,13 @@ enum {
 	SAMPLE_LINK = PACKET_VERDICT_COUNT, /* a raw header of a protocol that we do not open */
 	SAMPLE_NO_PACKET,                   /* neither a header nor addresses in it */
 	SAMPLE_IMPLAUSIBLE,                 /* a rate or a frame length beyond belief */
+	SAMPLE_AGAIN,                       /* a packet that was sampled going in stands for it */
 	SAMPLE_DAMAGED,                     /* its own fields do not fit into its length */
 	SAMPLE_REASON_COUNT
 };
 static const char *const sample_reason_names[SAMPLE_REASON_COUNT] = {
-	[SAMPLE_LINK] = "unknown_link",
-	[SAMPLE_NO_PACKET] = "no_packet",
-	[SAMPLE_IMPLAUSIBLE] = "implausible",
+	[SAMPLE_LINK] = "unknown_link",       [SAMPLE_NO_PACKET] = "no_packet",
+	[SAMPLE_IMPLAUSIBLE] = "implausible", [SAMPLE_AGAIN] = "counted_going_in",
 	[SAMPLE_DAMAGED] = "damaged",
 };
 _Static_assert(SAMPLE_REASON_COUNT <= STORE_REASONS_MAX, "every reason has its place in a status");
@@ -125,7 +125,7 @@ static struct agent *find_agent(struct sflow_input *in, int index, const struct 
 	return agent;
 }
 
-static void add_flow_sample(struct sflow_input *in, struct agent *agent,
+static void add_flow_sample(struct sflow_input *in, struct agent *agent, int index,
 			    const struct sflow_sample *s)
 {
 	struct observation o = {.utc_us = in->now_utc_us, .source = agent->id};
@@ -136,6 +136,9 @@ static void add_flow_sample(struct sflow_input *in, struct agent *agent,
 		reason = SAMPLE_IMPLAUSIBLE;
 	else if (err)
 		reason = s->has_header ? SAMPLE_LINK : SAMPLE_NO_PACKET;
+	else if (reason == PACKET_OK && index >= 0 &&
+		 sflow_agents_sampled_going_in(in->states, index, s, in->now_utc_us / US_PER_S))
+		reason = SAMPLE_AGAIN;
 	agent->counts[reason]++;
 	agent->rate_zero += !s->rate;
 	agent->second_bytes += (uint64_t)o.weight * o.frame_bytes;
@@ -153,7 +156,7 @@ static void add_sample(struct sflow_input *in, struct agent *agent, int index,
 		sflow_agents_add_sample(in->states, index, s, in->now_utc_us / US_PER_S);
 	switch (s->kind) {
 	case SFLOW_FLOW:
-		add_flow_sample(in, agent, s);
+		add_flow_sample(in, agent, index, s);
 		break;
 	case SFLOW_COUNTERS:
 		agent->counter_samples++;
@@ -315,8 +318,10 @@ static void put_interfaces(const struct sflow_input *in, struct source_status *a
 		if (!source || now_utc_s - interface->last_seen_utc_s > STALE_S)
 			continue;
 		st->if_speed_bps += interface->speed_bps;
-		st->if_bytes_per_s += source->sees_in * interface->in_bytes_per_s +
-				      source->sees_out * interface->out_bytes_per_s;
+		if (now_utc_s - source->last_in_utc_s <= SFLOW_SAMPLED_S)
+			st->if_bytes_per_s += interface->in_bytes_per_s;
+		if (now_utc_s - source->last_out_utc_s <= SFLOW_SAMPLED_S)
+			st->if_bytes_per_s += interface->out_bytes_per_s;
 	}
 }
 

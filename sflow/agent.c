@@ -220,21 +220,24 @@ static uint32_t gain_of(uint32_t now, uint32_t before)
 	return gain <= INT32_MAX ? gain : 0;
 }
 
-static uint8_t is_own_interface(const struct sflow_source_state *state,
-				const struct sflow_interface *interface)
+/* Sources of class 0 are interfaces, by ifIndex. */
+static int is_own_interface(const struct sflow_sample *s, const struct sflow_interface *interface)
 {
-	return state->source_class == 0 && interface->format == SFLOW_IF_INDEX &&
-	       interface->value != SFLOW_IF_UNKNOWN && interface->value == state->source_index;
+	return s->source_class == 0 && interface->format == SFLOW_IF_INDEX &&
+	       interface->value != SFLOW_IF_UNKNOWN && interface->value == s->source_index;
 }
 
-static void add_flow(struct sflow_source_state *state, const struct sflow_sample *s)
+static void add_flow(struct sflow_source_state *state, const struct sflow_sample *s,
+		     int64_t now_utc_s)
 {
 	enum sflow_step step = sflow_sequence_add(&state->flow_seq, s->sequence, 0);
 	int again = step == SFLOW_STEP_LATE && s->sequence == state->flow_seq.newest;
 	uint32_t pool_gain = 0;
 
-	state->sees_in |= is_own_interface(state, &s->in);
-	state->sees_out |= is_own_interface(state, &s->out);
+	if (is_own_interface(s, &s->in))
+		state->last_in_utc_s = now_utc_s;
+	if (is_own_interface(s, &s->out))
+		state->last_out_utc_s = now_utc_s;
 	if (step == SFLOW_STEP_ON) {
 		pool_gain = gain_of(s->pool, state->newest_pool);
 		state->agent_drops += gain_of(s->drops, state->newest_drops);
@@ -383,7 +386,7 @@ int sflow_agents_add_sample(struct sflow_agents *a, int agent, const struct sflo
 		state->last_seen_utc_s = now_utc_s;
 		switch (s->kind) {
 		case SFLOW_FLOW:
-			add_flow(state, s);
+			add_flow(state, s, now_utc_s);
 			break;
 		case SFLOW_COUNTERS:
 			sflow_sequence_add(&state->counter_seq, s->sequence, 0);
@@ -420,13 +423,31 @@ size_t sflow_agents_interfaces(const struct sflow_agents *a,
 	return a->interface_table.n;
 }
 
-const struct sflow_source_state *sflow_agents_source_of(const struct sflow_agents *a,
-							const struct sflow_interface_state *i)
+static const struct sflow_source_state *source_of(const struct sflow_agents *a, int agent,
+						  uint32_t if_index)
 {
-	const struct key key = {{i->agent, 0, i->if_index}};
+	const struct key key = {{(uint64_t)agent, 0, if_index}};
 	uint16_t slot = *table_slot(&a->source_table, &key, a->seed);
 
 	return slot ? &a->sources[slot - 1] : NULL;
+}
+
+const struct sflow_source_state *sflow_agents_source_of(const struct sflow_agents *a,
+							const struct sflow_interface_state *i)
+{
+	return source_of(a, i->agent, i->if_index);
+}
+
+int sflow_agents_sampled_going_in(const struct sflow_agents *a, int agent,
+				  const struct sflow_sample *s, int64_t now_utc_s)
+{
+	const struct sflow_source_state *entry;
+
+	if (!is_own_interface(s, &s->out) || is_own_interface(s, &s->in) ||
+	    s->in.format != SFLOW_IF_INDEX)
+		return 0;
+	entry = source_of(a, agent, s->in.value);
+	return entry && now_utc_s - entry->last_in_utc_s <= SFLOW_SAMPLED_S;
 }
 
 uint64_t sflow_agents_refused(const struct sflow_agents *a)

@@ -14,6 +14,7 @@
 #define SFLOW_LATE_STEPS        1000    /* a step back by more is a restart */
 #define SFLOW_WRAP_STEPS        1000000 /* a gap across 2^32 by more is a restart, no wrap */
 #define SFLOW_LATE_UPTIME_MS    10000   /* a late datagram's uptime is back by no more */
+#define SFLOW_SAMPLED_S         300     /* a direction without samples for so long is not sampled */
 #define SFLOW_EFFECTIVE_SAMPLES 1000    /* the effective rate forgets half after so many */
 
 struct sflow_sequence { /* 32-bit numbers that wrap, get lost, come late, start again */
@@ -37,7 +38,8 @@ struct sflow_source_state {
 	uint64_t samples;      /* flow samples that the pool sum covers */
 	uint64_t agent_drops;  /* samples the agent says it discarded, since we listen */
 	uint32_t newest_pool, newest_drops, newest_discard_drops;
-	uint8_t sees_in, sees_out; /* its samples came in, went out, by its own interface */
+	/* newest sample of a packet that came in, went out, by the source's own interface; 0: none */
+	int64_t last_in_utc_s, last_out_utc_s;
 	int64_t last_seen_utc_s;
 	/* for the effective rate and restarts; not for readers */
 	double recent_pool, recent_samples;
@@ -77,6 +79,10 @@ size_t sflow_agents_interfaces(const struct sflow_agents *a,
 /* The data source that samples this interface (class 0, its ifIndex); NULL: none does. */
 const struct sflow_source_state *sflow_agents_source_of(const struct sflow_agents *a,
 							const struct sflow_interface_state *i);
+/* Whether a flow sample is of a packet going out that came in by an interface which this agent also
+ * samples going in: the samples there stand for it already, and adding both would count it twice. */
+int sflow_agents_sampled_going_in(const struct sflow_agents *a, int agent,
+				  const struct sflow_sample *s, int64_t now_utc_s);
 /* Datagrams and samples that found a table full. */
 uint64_t sflow_agents_refused(const struct sflow_agents *a);
 

@@ -236,8 +236,8 @@ static void pools_without_loss(void **state)
 	assert_int_equal(source_at(0)->pool_packets, 1000);
 	assert_true(source_at(0)->effective_rate == 100);
 	assert_int_equal(source_at(0)->rate, 100);
-	assert_true(source_at(0)->sees_in);
-	assert_false(source_at(0)->sees_out);
+	assert_int_equal(source_at(0)->last_in_utc_s, NOW); /* by interface 3, out by 99 */
+	assert_int_equal(source_at(0)->last_out_utc_s, 0);
 }
 
 /* Of four samples after the first two are lost: the pool still grows by 400, so each of the two that
@@ -360,6 +360,46 @@ static void sources_are_told_apart(void **state)
 	assert_int_equal(source_at(3)->source_class, 2);
 	assert_int_equal(source_at(2)->agent, 1);
 	assert_int_equal(source_at(1)->source_index, 4);
+}
+
+static int again(uint32_t class, uint32_t index, struct sflow_interface in,
+		 struct sflow_interface out)
+{
+	const struct sflow_sample s = {.kind = SFLOW_FLOW,
+				       .source_class = class,
+				       .source_index = index,
+				       .in = in,
+				       .out = out};
+
+	return sflow_agents_sampled_going_in(agents, 0, &s, now_utc_s);
+}
+
+/* Interface 3 is sampled going in. What went from 3 out by 5, sampled there, is known already. */
+static void sampled_twice(void **state)
+{
+	const struct sflow_interface i3 = {SFLOW_IF_INDEX, 3}, i5 = {SFLOW_IF_INDEX, 5},
+				     i6 = {SFLOW_IF_INDEX, 6},
+				     inside = {SFLOW_IF_INDEX, SFLOW_IF_INTERNAL},
+				     unknown = {SFLOW_IF_INDEX, SFLOW_IF_UNKNOWN},
+				     three_ports = {SFLOW_IF_MULTIPLE, 3};
+
+	(void)state;
+	add(1, 0, 1, 1);
+	assert_false(again(0, 5, i3, i5));
+	add_flow(0, 3, 1, 100, 1, 0);
+	assert_true(again(0, 5, i3, i5));
+	assert_false(again(0, 3, i3, i5)); /* the sample going in itself */
+	assert_false(again(0, 5, i6, i5)); /* nobody samples interface 6 */
+	assert_false(again(0, 5, inside, i5));
+	assert_false(again(0, 5, unknown, i5));
+	assert_false(again(0, 5, three_ports, i5));
+	assert_false(again(0, 3, i3, i3)); /* in and out by the same */
+	assert_false(again(2, 5, i3, i5)); /* not an interface */
+	assert_false(again(0, 0, i3, unknown));
+	now_utc_s += SFLOW_SAMPLED_S;
+	assert_true(again(0, 5, i3, i5));
+	now_utc_s++;
+	assert_false(again(0, 5, i3, i5)); /* sampling going in was switched off */
 }
 
 static void full_source_table(void **state)
@@ -503,6 +543,7 @@ int main(void)
 		WITH_AGENTS(a_restarted_agent_restarts_its_sources),
 		WITH_AGENTS(flow_counter_and_discard_sequences_are_apart),
 		WITH_AGENTS(sources_are_told_apart),
+		WITH_AGENTS(sampled_twice),
 		WITH_AGENTS(full_source_table),
 		WITH_AGENTS(rates_from_the_newest_two),
 		WITH_AGENTS(octets_wrap),

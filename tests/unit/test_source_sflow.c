@@ -276,6 +276,31 @@ static void rate_zero(void **state)
 	assert_int_equal(row_of(bed, 2, 9, 6)->value.bytes, 104);
 }
 
+/* A switch that samples both ways on both interfaces of a path: 40 samples, 400 packets, not 800. */
+static void both_ways(void **state)
+{
+	struct bed *bed = *state;
+	const struct source_status *st;
+
+	for (uint32_t i = 0; i < 40; i++) {
+		for (uint32_t source = 3; source <= 5; source += 2) {
+			size_t at;
+
+			put_datagram(&bed->build, 1, 0, i * 2 + source / 5, i, 1);
+			at = begin_flow(&bed->build, i, 10, i * 10, 0, 1);
+			set32(&bed->build, at + 4, source); /* from 3 to 5 */
+			put_raw_header(&bed->build, 12, 104, ipv6_packet, sizeof(ipv6_packet));
+			end_part(&bed->build, at);
+			send_build(bed);
+		}
+	}
+	st = take(bed, NOW_US + US_PER_S, 1);
+	assert_int_equal(row_of(bed, 2, 9, 6)->value.packets, 400);
+	assert_int_equal(st[1].received, 80);
+	assert_int_equal(st[1].accepted, 40);
+	assert_int_equal(rejected(&st[1], "counted_going_in"), 40);
+}
+
 /* --- what is refused --------------------------------------------------------------------- */
 
 static void samples_that_are_no_packet(void **state)
@@ -538,6 +563,7 @@ int main(void)
 		ON_BED(header_protocols),
 		ON_BED(sampled_ip),
 		ON_BED(rate_zero),
+		ON_BED(both_ways),
 		ON_BED(samples_that_are_no_packet),
 		ON_BED(numbers_beyond_belief),
 		ON_BED(datagrams_that_are_none),
