@@ -8,6 +8,7 @@
 /* In the order of --help. */
 const struct cli_verb cli_verbs[] = {
 	{"read", verb_read, &read_program},
+	{"gen", verb_gen, &gen_program},
 	{NULL, NULL, NULL},
 };
 
