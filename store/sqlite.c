@@ -254,7 +254,7 @@ static int load_state(struct db *db)
 static const char *const statement_text[ST_CLAIM] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
-	[ST_META] = "INSERT OR REPLACE INTO meta VALUES ('committed_utc_s', ?)",
+	[ST_META] = "INSERT OR REPLACE INTO meta VALUES (?, ?)",
 	[ST_LEVEL] = "INSERT OR REPLACE INTO levels VALUES (?, ?, ?, ?)",
 	[ST_SOURCE] = "INSERT INTO sources (id, name, kind) VALUES (?, ?, ?) "
 		      "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind",
@@ -693,6 +693,8 @@ int db_put_second(struct db *db, const struct bucket *b, const char *gap_reason)
 	int64_t newest = db->work->committed_utc_s;
 	int err = levels_advance(db, b->start_utc_s);
 
+	if (newest == CLOCK_NEVER)
+		db->work->first_utc_s = b->start_utc_s;
 	if (!err && newest != CLOCK_NEVER && b->start_utc_s > newest + 1)
 		err = put_gap(db, newest + 1, b->start_utc_s, gap_reason);
 	if (!err)
@@ -706,15 +708,24 @@ int db_put_second(struct db *db, const struct bucket *b, const char *gap_reason)
 	return err;
 }
 
+static int put_meta(struct db *db, const char *key, int64_t value)
+{
+	sqlite3_stmt *st = db->statements[ST_META];
+
+	bind_text(st, 1, key);
+	sqlite3_bind_int64(st, 2, value);
+	return step(db, st);
+}
+
 static int save_state(struct db *db)
 {
 	const struct db_state *w = db->work;
 	int err = 0;
 
-	if (w->committed_utc_s != db->saved->committed_utc_s) {
-		sqlite3_bind_int64(db->statements[ST_META], 1, w->committed_utc_s);
-		err = step(db, db->statements[ST_META]);
-	}
+	if (db->saved->committed_utc_s == CLOCK_NEVER && w->committed_utc_s != CLOCK_NEVER)
+		err = put_meta(db, "first_utc_s", w->first_utc_s);
+	if (!err && w->committed_utc_s != db->saved->committed_utc_s)
+		err = put_meta(db, "committed_utc_s", w->committed_utc_s);
 	for (int i = 0; i < LEVELS && !err; i++) {
 		const int64_t numbers[] = {levels[i].width_s, w->levels.closed_utc_s[i],
 					   w->levels.kept_from_utc_s[i]};

@@ -37,7 +37,7 @@ struct counters { /* what of a source's status is stored as differences */
 /* What the writer knows about the database: kept twice, so that a failed transaction is undone. */
 struct db_state {
 	struct level_state levels;
-	int64_t committed_utc_s;
+	int64_t first_utc_s, committed_utc_s;
 	uint64_t trimmed_rows;
 	struct counters last[STORE_SOURCES_MAX]; /* cumulative, as of the newest second */
 };

@@ -210,17 +210,23 @@ static int read_range(const struct reading *r, int level, int64_t from_utc_s, in
 	return err ? err : read_range(r, level - 1, high, to_utc_s);
 }
 
-static int read_gaps(const struct reading *r, int64_t from_utc_s, int64_t to_utc_s)
+/* What explains missing seconds: what is too old, what was before the first second, and the gaps. */
+static int read_gaps(const struct reading *r, const struct store_query *q)
 {
+	int64_t kept_from_utc_s = r->ls->kept_from_utc_s[level_at(r->ls, q->from_utc_s)];
 	sqlite3_stmt *st = NULL;
 	int err = 0;
 	int rc = sqlite3_prepare_v2(r->handle,
-				    "SELECT from_utc_s, to_utc_s, reason FROM gaps "
-				    "WHERE to_utc_s > ? AND from_utc_s < ? ORDER BY from_utc_s",
+				    "SELECT 0, value, 'before the first second' FROM meta"
+				    " WHERE key = 'first_utc_s' AND ?3 = 0 AND value > ?1 "
+				    "UNION ALL SELECT 0, ?3, 'no longer kept' WHERE ?3 > ?1 "
+				    "UNION ALL SELECT from_utc_s, to_utc_s, reason FROM gaps"
+				    " WHERE to_utc_s > max(?1, ?3) AND from_utc_s < ?2 ORDER BY 1",
 				    -1, &st, NULL);
 
-	sqlite3_bind_int64(st, 1, from_utc_s);
-	sqlite3_bind_int64(st, 2, to_utc_s);
+	sqlite3_bind_int64(st, 1, q->from_utc_s);
+	sqlite3_bind_int64(st, 2, q->to_utc_s);
+	sqlite3_bind_int64(st, 3, kept_from_utc_s);
 	while (!err && rc == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
 		err = series_add_gap(r->series, sqlite3_column_int64(st, 0),
 				     sqlite3_column_int64(st, 1),
@@ -267,7 +273,7 @@ static int answer(struct sqlite3 *handle, struct store_query *q, struct store_re
 	if (!err)
 		err = read_range(&r, top, q->from_utc_s, q->to_utc_s);
 	if (!err)
-		err = read_gaps(&r, q->from_utc_s, q->to_utc_s);
+		err = read_gaps(&r, q);
 	free(columns);
 	if (err) {
 		series_free(r.series);
