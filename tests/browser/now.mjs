@@ -133,7 +133,7 @@ await picture("light");
 await page.locator("body").press("t");
 await sleep(300);
 await picture("dark");
-if (shot) {
+if (shot) { // dark, 1280 x 800: as on the wall
   await page.screenshot({ path: shot });
   check("the screenshot is at most 300 kB", statSync(shot).size <= 300_000, `${statSync(shot).size} bytes`);
 }

@@ -20,6 +20,7 @@ export class HealthPage implements Page {
   private readonly events = el("tbody");
   private readonly timer: number;
   private paused = false;
+  private newest_s = NaN;
 
   constructor(private readonly shell: { live(newest_s: number, connected: boolean, retry_in_s: number): void }) {
     const table = (label: string, heads: [string, boolean][], body: HTMLElement): HTMLElement =>
@@ -59,11 +60,14 @@ export class HealthPage implements Page {
       const asked_ms = Date.now();
       const health = await get<HealthAnswer>("health");
       this.show(health, seconds(health.now) - (asked_ms + Date.now()) / 2000);
-      this.shell.live(Math.floor(seconds(health.now)), true, 0);
+      if (Number.isNaN(this.newest_s) && location.hash) // now the sections have their heights
+        document.getElementById(location.hash.slice(1))?.scrollIntoView();
+      this.newest_s = Math.floor(seconds(health.now));
+      this.shell.live(this.newest_s, true, 0);
     } catch (e) {
       if (!this.status.textContent)
         text(this.status, `No answer: ${reason(e)}`);
-      this.shell.live(NaN, false, POLL_MS / 1000);
+      this.shell.live(this.newest_s, false, POLL_MS / 1000);
     }
   }
 

@@ -52,7 +52,7 @@ export interface Gap {
   reason: string;
 }
 
-const SHORTEST_S = 300;
+const SHORTEST_S = 120;
 const Z95 = 1.96;
 const variance = (half_width: number): number => (half_width / Z95) ** 2;
 
@@ -82,7 +82,7 @@ export class History {
   private readonly slots: number;
   private readonly layers = new Map<string, Layer>();
   private readonly covered_s: Float64Array;
-  private recent: { second: number; rows: TickRow[] }[] = [];
+  private recent: { second: number; rows: TickRow[]; claims: Tick["claims"] }[] = [];
 
   constructor(readonly range: Range, readonly source: string) {
     this.slots = range.span_s / range.step_s + 2;
@@ -155,7 +155,7 @@ export class History {
       layer.variance[slot] = (layer.variance[slot] ?? 0) + variance(row.error_bytes);
       layer.samples[slot] = (layer.samples[slot] ?? 0) + row.samples;
     }
-    this.recent.push({ second: tick.second, rows });
+    this.recent.push({ second: tick.second, rows, claims: tick.claims });
     this.recent = this.recent.filter(r => r.second >= end_s - NOW_S);
     const oldest_s = end_s - this.range.span_s - step_s;
     while (this.gaps[0] && this.gaps[0].to_s <= oldest_s)
@@ -225,7 +225,9 @@ export class History {
       const total = of(key).total;
       for (const s of starts) {
         const slot = this.slot(s);
-        plus(total, { bytes: bytes[slot] ?? 0, variance: variance[slot] ?? 0, samples: samples[slot] ?? 0 });
+        total.bytes += bytes[slot] ?? 0;
+        total.variance += variance[slot] ?? 0;
+        total.samples += samples[slot] ?? 0;
       }
     }
     for (const { rows } of this.recent)
@@ -245,6 +247,17 @@ export class History {
   /** How many of the last NOW_S seconds were seen. */
   recentSeconds(): number {
     return this.recent.length;
+  }
+
+  /** Fireflies of the last NOW_S seconds, of all senders. */
+  recentClaims(): Tick["claims"] {
+    const sum = { starts: 0, ongoings: 0, ends: 0 };
+    for (const { claims } of this.recent) {
+      sum.starts += claims.starts;
+      sum.ongoings += claims.ongoings;
+      sum.ends += claims.ends;
+    }
+    return sum;
   }
 
   /** Sources that had traffic in the last NOW_S seconds. */

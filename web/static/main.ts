@@ -108,8 +108,6 @@ class Application implements Shell {
     set(document.documentElement, { "data-page": entry?.name.toLowerCase() ?? "none" });
     this.headline("");
     this.show();
-    if (location.hash)
-      document.getElementById(location.hash.slice(1))?.scrollIntoView();
   }
 
   /** Links to our own pages change the page in place. */

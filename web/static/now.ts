@@ -44,6 +44,7 @@ export class NowPage implements Page {
   private readonly rangeSelect = el("select", { id: "range" });
   private readonly hint = el("p", { class: "hint", hidden: true });
   private readonly problem = el("p", { class: "problem", role: "alert", hidden: true });
+  private readonly reasons = el("p", { class: "reasons", hidden: true });
   private readonly tiles = el("section", { class: "tiles", "aria-label": "Rates now" });
   private readonly empty = el("div", { hidden: true });
   private readonly full = el("div", { class: "full" });
@@ -80,7 +81,7 @@ export class NowPage implements Page {
           this.tags.element, this.tagsNote)));
     this.element.append(
       el("h1", { class: "unseen" }, "Traffic now"),
-      this.strip.element,
+      this.strip.element, this.reasons,
       el("div", { class: "controls" },
         el("label", { for: "source" }, "Source"), this.sourceSelect,
         el("label", { for: "direction" }, "Direction"), this.directionSelect,
@@ -202,6 +203,8 @@ export class NowPage implements Page {
       const offset_s = seconds(health.now) - (asked_ms + Date.now()) / 2000;
       this.health = health;
       this.strip.takeHealth(health, offset_s);
+      this.reasons.hidden = !health.reasons.length;
+      text(this.reasons, health.reasons.join("; "));
       this.showSources();
       const coverage = await get<CoverageAnswer>("coverage", this.params());
       this.coverage = coverage;
@@ -290,22 +293,27 @@ export class NowPage implements Page {
       if (TAGGED.has(key.grade))
         plus(d.tagged, now);
     }
-    const names: [string, string][] = [["in", "In"], ["out", "Out"], ["internal", "Internal"], ["transit", "Transit"],
-      ["unknown", "Direction not known"]];
+    const names: [string, string][] = [["in", "In now"], ["out", "Out now"], ["internal", "Internal now"],
+      ["transit", "Transit now"], ["unknown", "Now, in or out"]];
     const shown = names.filter(([id]) => by.has(id) || (by.size > 0 && !by.has("unknown") && (id === "in" || id === "out")));
     const chosen = this.trafficSources().find(s => s.name === this.view.source);
     const tiles = shown.map(([id, name]) => {
       const d = by.get(id) ?? { all: nothing(), tagged: nothing() };
-      return tile(id, `${name} now`, si(d.all.bytes / observed_s * 8, "bit/s"),
+      return tile(id, name, si(d.all.bytes / observed_s * 8, "bit/s"),
         [error(d.all.bytes, halfWidth(d.all.variance), d.all.samples),
           d.all.bytes > 0 && `${percent(d.tagged.bytes / d.all.bytes)} tagged`,
           chosen?.if_speed_bps && id !== "unknown" && `${percent(d.all.bytes / observed_s * 8 / chosen.if_speed_bps)} of capacity`,
-          id === "unknown" && "set the site's prefixes to tell in from out"].filter(Boolean).join(", "), d.all.bytes / observed_s);
+          id === "unknown" && "set site.prefixes to tell them apart"].filter(Boolean).join(", "), d.all.bytes / observed_s);
     });
     const c = this.coverage;
     if (c)
       tiles.push(tile("tagged", "Tagged", [percent(c.tagged_share).replace(" %", ""), "%"],
         `of the bytes, ${this.view.range.words}; ${withoutNoise(c)}`, c.tagged_share));
+    if (this.health?.sources.some(s => s.kind === "firefly_input")) {
+      const { starts, ongoings, ends } = history.recentClaims();
+      tiles.push(tile("fireflies", "Fireflies now", si((starts + ongoings + ends) / observed_s, "/s"),
+        `${plural(starts, "start")}, ${count(ongoings)} ongoing, ${plural(ends, "end")} in ${observed_s} s`, (starts + ongoings + ends) / observed_s));
+    }
     this.tiles.replaceChildren(...tiles);
     const now = [...by.values()].reduce((sum, d) => sum + d.all.bytes, 0) / observed_s;
     this.shell.headline(bitRate(now));

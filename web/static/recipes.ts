@@ -2,6 +2,7 @@
 
 import type { Source } from "./api.js";
 import { el, on } from "./dom.js";
+import { plural } from "./format.js";
 
 export function recipes(sources: Source[]): HTMLElement {
   const host = location.hostname === "127.0.0.1" || location.hostname === "localhost" || location.hostname === "[::1]"
@@ -9,11 +10,14 @@ export function recipes(sources: Source[]): HTMLElement {
   const port = (kind: string, usual: string): string =>
     sources.map(s => s.name).find(n => n.startsWith(`${kind}:`))?.match(/:(\d+)$/)?.[1] ?? usual;
   const listening = sources.map(s => s.name).join(", ");
+  const arrived = sources.filter(s => s.received > 0).map(s => `${plural(s.received, s.unit.replace(/s$/, ""))} at ${s.name}`);
   return el("section", { class: "panel recipes" },
     el("h2", {}, "Nothing seen yet"),
     el("p", {}, listening
       ? `The observer is up and listens on ${listening}. As soon as the first packet arrives it is drawn here; no reload is needed. Three ways to feed it:`
       : "The observer runs without an input. Three ways to feed it:"),
+    arrived.length > 0 && el("p", {}, `Something did arrive: ${arrived.join(", ")}; but no packet or sample that could be drawn. `,
+      el("a", { href: "/health#rejects" }, "Why"), "."),
     el("div", { class: "columns" },
       recipe("sFlow from a switch", "On the switch (here Arista EOS; others are in the operator's guide). Replace the address by this host's.",
         `sflow sample dangerous 1024\nsflow polling-interval 20\nsflow destination ${host} ${port("sflow", "6343")}\nsflow source-interface Management1\nsflow run\ninterface Ethernet1\n   sflow enable`),
