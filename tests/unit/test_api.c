@@ -17,6 +17,7 @@
 #include "registry/keeper.h"
 #include "store/store.h"
 #include "web/api.h"
+#include "web/sse.h"
 
 /* date -ud 2026-01-10T08:00:00Z +%s */
 #define T 1768032000LL
@@ -631,6 +632,591 @@ static void the_registry_is_listed(void **state)
 	json_decref(got);
 }
 
+static void a_tag_is_decoded_in_every_form(void **state)
+{
+	/* 3/14 with entropy C0103 is label F013B; option form 1e 03 00 03 0e; scitag.flow 3 * 64 + 14 */
+	static const char *const values[] = {"0xF013B", "206", "3.14", "1e0300030e",
+					     "cms:%22analysis%20input%22"};
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		char uri[128];
+		json_t *got, *first;
+
+		snprintf(uri, sizeof(uri), "/api/v1/decode?value=%s", values[i]);
+		got = ask(uri);
+		first = json_array_get(json_object_get(got, "readings"), 0);
+		assert_non_null(first);
+		json_object_del(first, "note");
+		json_object_del(first, "as");
+		assert_json(json_incref(first),
+			    i == 0 ? "{'experiment_id': 3, 'activity_id': 14, 'experiment': 'cms',"
+				     " 'activity': 'Analysis Input', 'registered': true,"
+				     " 'entropy': '0xc0103', 'label': '0xf013b', 'option': "
+				     "'1e0300030e',"
+				     " 'scitag': 206}"
+				   : "{'experiment_id': 3, 'activity_id': 14, 'experiment': 'cms',"
+				     " 'activity': 'Analysis Input', 'registered': true,"
+				     " 'entropy': null, 'label': '0x30038', 'option': '1e0300030e',"
+				     " 'scitag': 206}");
+		json_decref(got);
+	}
+	assert_json(ask("/api/v1/decode?value=no%20tag"), "{'value': 'no tag', 'readings': []}");
+}
+
+/* --- the description holds for the answers ------------------------------------------------------- */
+
+static int is_type(const char *type, const json_t *v)
+{
+	return (!strcmp(type, "object") && json_is_object(v)) ||
+	       (!strcmp(type, "array") && json_is_array(v)) ||
+	       (!strcmp(type, "string") && json_is_string(v)) ||
+	       (!strcmp(type, "integer") && json_is_integer(v)) ||
+	       (!strcmp(type, "number") && json_is_number(v)) ||
+	       (!strcmp(type, "boolean") && json_is_boolean(v)) ||
+	       (!strcmp(type, "null") && json_is_null(v));
+}
+
+/* The part of JSON schema that our documents use. */
+static void assert_valid(const char *where, const json_t *schema, const json_t *v)
+{
+	json_t *type = json_object_get(schema, "type"), *properties, *others, *member, *item;
+	const char *name;
+	size_t i, fits = 0;
+	int64_t us;
+
+	if (json_is_true(schema))
+		return;
+	if (!json_is_object(schema) || !type)
+		fail_msg("%s: there is no schema for it", where);
+	json_array_foreach(type, i, item) fits += (size_t)is_type(json_string_value(item), v);
+	if (!(json_is_array(type) ? fits : (size_t)is_type(json_string_value(type), v)))
+		fail_msg("%s: %s does not fit %s", where, json_dumps(v, JSON_ENCODE_ANY),
+			 json_dumps(type, JSON_ENCODE_ANY));
+	if (json_is_string(v) && json_object_get(schema, "format"))
+		assert_int_equal(clock_parse_utc(&us, json_string_value(v), json_string_length(v)),
+				 0);
+	json_array_foreach(v, i, item) assert_valid(where, json_object_get(schema, "items"), item);
+	if (!json_is_object(v))
+		return;
+	properties = json_object_get(schema, "properties");
+	others = json_object_get(schema, "additionalProperties");
+	json_object_foreach((json_t *)(uintptr_t)v, name, member)
+	{
+		json_t *known = json_object_get(properties, name);
+
+		if (!known && json_is_false(others))
+			fail_msg("%s: %s is not described", where, name);
+		assert_valid(name, known ? known : others, member);
+	}
+	json_array_foreach(json_object_get(schema, "required"), i,
+			   item) if (!json_object_get(v, json_string_value(item)))
+		fail_msg("%s: %s is missing", where, json_string_value(item));
+}
+
+static json_t *at_path(json_t *from, ...)
+{
+	const char *name;
+	va_list names;
+
+	va_start(names, from);
+	while ((name = va_arg(names, const char *)))
+		from = json_object_get(from, name);
+	va_end(names);
+	return from;
+}
+
+static void answers_are_as_described(void **state)
+{
+	static const char *const uris[] = {
+		"/api/v1/series?" DECADE,
+		"/api/v1/series?" DECADE
+		"&limit=1&group=grade,carrier,family,direction,source&unit=packets",
+		"/api/v1/series?from=2025-01-01T00:00:00Z&to=now&unit=ip_bytes",
+		"/api/v1/top?" DECADE "&limit=2",
+		"/api/v1/coverage?" DECADE,
+		"/api/v1/sources",
+		"/api/v1/health",
+		"/api/v1/registry",
+		"/api/v1/decode?value=0x30038",
+		"/api/v1/openapi.json",
+	};
+	json_t *document = ask("/api/v1/openapi.json"), *problem;
+
+	assert_string_equal(json_string_value(json_object_get(document, "openapi")), "3.1.0");
+	for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+		char path[64];
+		json_t *got = ask(uris[i]), *schema;
+
+		snprintf(path, sizeof(path), "%.*s", (int)strcspn(uris[i], "?"), uris[i]);
+		schema = at_path(document, "paths", path, "get", "responses", "200", "content",
+				 "application/json", "schema", NULL);
+		assert_valid(path, schema, got);
+		json_decref(got);
+	}
+	problem = ask_status("/api/v1/series?filter=(", 400);
+	assert_valid("problem",
+		     at_path(document, "components", "responses", "problem", "content",
+			     "application/problem+json", "schema", NULL),
+		     problem);
+	json_decref(problem);
+	json_decref(document);
+}
+
+static void every_route_and_parameter_is_described(void **state)
+{
+	json_t *document = ask("/api/v1/openapi.json"), *get, *p;
+	size_t n = 0, i;
+
+	for (const struct api_route *r = api_routes; r->path; r++, n++) {
+		get = at_path(document, "paths", r->path, "get", NULL);
+		assert_non_null(get);
+		i = 0;
+		for (const struct api_param *const *want = r->params; want && *want; want++, i++) {
+			p = json_array_get(json_object_get(get, "parameters"), i);
+			assert_string_equal(json_string_value(json_object_get(p, "name")),
+					    (*want)->name);
+		}
+		assert_int_equal(json_array_size(json_object_get(get, "parameters")), i);
+	}
+	assert_int_equal(json_object_size(json_object_get(document, "paths")), n);
+	p = json_array_get(at_path(document, "paths", "/api/v1/series", "get", "parameters", NULL),
+			   5);
+	json_object_del(p, "description");
+	assert_json(json_incref(p), "{'name': 'unit', 'in': 'query', 'required': false, 'schema':"
+				    " {'type': 'string', 'default': 'bytes',"
+				    "  'enum': ['bytes', 'ip_bytes', 'packets']}}");
+	p = at_path(document, "paths", "/api/v1/coverage", "get", "responses", "200", "content",
+		    "application/json", "schema", "properties", "families", NULL);
+	assert_json(
+		json_incref(p),
+		"{'type': 'array', 'items': {'type': 'object', 'additionalProperties': false,"
+		" 'properties': {'family': {'type': 'integer'}, 'bytes': {'type': 'integer'},"
+		" 'packets': {'type': 'integer'}}, 'required': ['family', 'bytes', 'packets']}}");
+	p = at_path(document, "paths", "/api/v1/sources", "get", "responses", "200", "content",
+		    "application/json", "schema", "properties", "sources", "items", "properties",
+		    "last_seen", NULL);
+	assert_json(json_incref(p), "{'type': ['string', 'null'], 'format': 'date-time'}");
+	json_decref(document);
+}
+
+/* --- the live stream -------------------------------------------------------------------------------- */
+
+static void a_tick_folds_what_is_not_registered(void **state)
+{
+	struct bucket *b = store_second(f.api.store, T);
+	struct live_second s;
+	char want[2048], *text;
+
+	assert_int_equal(live_find(f.api.live, T, &s), 0);
+	text = api_tick(&f.api, b, &s);
+	/* 3000 + 300 bytes, 2 + 3 packets in one row; the other rows as they were */
+	snprintf(want, sizeof(want),
+		 "{'time': '2026-01-10T08:00:00Z', 'second': 1768032000, 'rows': ["
+		 "{'source': 'eth1', 'direction': 'in', 'family': 6, 'carrier': 'label',"
+		 " 'grade': 'unregistered', 'experiment_id': -1, 'activity_id': -1,"
+		 " 'experiment': '(other unregistered)', 'activity': '(other unregistered)',"
+		 " 'packets': 5, 'bytes': 3300, 'ip_bytes': 3230, 'samples': 5, 'error_bytes': 0},"
+		 "{'source': 'eth1', 'direction': 'out', 'family': 4, 'carrier': 'none',"
+		 " 'grade': 'untagged', 'experiment_id': 0, 'activity_id': 0,"
+		 " 'experiment': '(untagged)', 'activity': '(untagged)',"
+		 " 'packets': 5, 'bytes': 5000, 'ip_bytes': 4930, 'samples': 5, 'error_bytes': 0},"
+		 "{'source': 'sflow:192.0.2.254', 'direction': 'in', 'family': 6,"
+		 " 'carrier': 'destination', 'grade': 'confirmed', 'experiment_id': 2,"
+		 " 'activity_id': 17, 'experiment': 'atlas', 'activity': 'Analysis Input',"
+		 " 'packets': 1000, 'bytes': 1500000, 'ip_bytes': 1486000, 'samples': 1,"
+		 " 'error_bytes': 2938530},"
+		 "{'source': 'eth1', 'direction': 'in', 'family': 6, 'carrier': 'label',"
+		 " 'grade': 'registered', 'experiment_id': 3, 'activity_id': 14,"
+		 " 'experiment': 'cms', 'activity': 'Analysis Input', 'packets': 10,"
+		 " 'bytes': 15000, 'ip_bytes': 14860, 'samples': 10, 'error_bytes': 0}],"
+		 " 'claims': {'starts': 2, 'ongoings': 1, 'ends': 3},"
+		 " 'health': {'status': 'ok', 'sources_up': 0, 'sources': 0, 'received': 0,"
+		 " 'accepted': 0, 'rejected': 0, 'dropped': 0, 'lost': 0}}");
+	assert_json(json_loads(text, 0, NULL), want);
+	free(text);
+	bucket_free(b);
+	/* three inputs, one of them down; agents add their losses only */
+	assert_int_equal(live_find(f.api.live, T + 1, &s), 0);
+	assert_int_equal(s.status, LIVE_DEGRADED);
+	assert_int_equal(s.sources, 3);
+	assert_int_equal(s.sources_up, 2);
+	assert_int_equal(s.received, 26);
+	assert_int_equal(s.accepted + s.rejected + s.dropped, 26);
+	assert_int_equal(s.rejected, 3);
+	assert_int_equal(s.dropped, 2);
+	assert_int_equal(s.lost, 4);
+	assert_int_equal(live_find(f.api.live, T + 2, &s), -ENOENT);
+	assert_int_equal(live_find(f.api.live, T - LIVE_SECONDS, &s), -ENOENT);
+}
+
+static int sleeps, wakes;
+
+static void on_sleep(void *arg)
+{
+	sleeps++;
+}
+
+static void on_wake(void *arg)
+{
+	wakes++;
+}
+
+static void publish(struct sse *s, int64_t utc_s)
+{
+	struct bucket *b = bucket_new(utc_s, 0, 0, 0);
+	struct live_second second = live_add(f.api.live, b);
+
+	store_put(f.api.store, b);
+	b = store_newest(f.api.store);
+	sse_publish(s, &second, b);
+	bucket_free(b);
+}
+
+/* The next whole event must be of that second. */
+static void assert_event(struct sse_reader *r, int64_t utc_s)
+{
+	char buf[4096], start[64];
+	ssize_t n = sse_read(r, buf, sizeof(buf) - 1);
+
+	assert_true(n > 0);
+	buf[n] = '\0';
+	snprintf(start, sizeof(start), "id: %lld\nevent: tick\ndata: {", (long long)utc_s);
+	if (strncmp(buf, start, strlen(start)) || strcmp(buf + n - 3, "}\n\n"))
+		fail_msg("not %lld: %s", (long long)utc_s, buf);
+}
+
+static void skip_greeting(struct sse_reader *r)
+{
+	char buf[64];
+
+	assert_int_equal(sse_read(r, buf, sizeof(buf)), 13);
+	assert_memory_equal(buf, "retry: 2000\n\n", 13);
+}
+
+static void readers_keep_a_place_in_time(void **state)
+{
+	char buf[4096];
+	struct sse_reader *quick, *slow, *late;
+	int64_t t = T + 1000;
+	struct sse *s;
+
+	assert_int_equal(sse_open(&s, &f.api, 3600), 0);
+	publish(s, t);
+	assert_int_equal(sse_reader_open(&quick, s, CLOCK_NEVER, on_sleep, on_wake, NULL), 0);
+	assert_int_equal(sse_reader_open(&slow, s, CLOCK_NEVER, on_sleep, on_wake, NULL), 0);
+	skip_greeting(quick);
+	skip_greeting(slow);
+	assert_event(quick, t);
+	assert_event(slow, t);
+	sleeps = wakes = 0;
+	assert_int_equal(sse_read(quick, buf, sizeof(buf)), 0);
+	assert_int_equal(sleeps, 1);
+	publish(s, t + 1);
+	assert_int_equal(wakes, 1); /* only who sleeps is woken */
+	assert_event(quick, t + 1);
+	for (int i = 2; i <= SSE_LAG_MAX_S; i++) {
+		publish(s, t + i);
+		assert_event(quick, t + i);
+	}
+	assert_event(slow, t + 1); /* thirty behind and catching up */
+	assert_event(slow, t + 2);
+	publish(s, t + 31);
+	publish(s, t + 32);
+	publish(s, t + 33);
+	/* it once was level (0 behind) and now wants t + 3 of t + 33: thirty are allowed */
+	assert_event(slow, t + 3);
+	publish(s, t + 34);
+	publish(s, t + 35);
+	assert_int_equal(sse_read(slow, buf, sizeof(buf)), -ETIMEDOUT);
+	/* who begins far behind may stay there */
+	assert_int_equal(sse_reader_open(&late, s, t - 1, on_sleep, on_wake, NULL), 0);
+	skip_greeting(late);
+	for (int i = 0; i <= 35; i++)
+		assert_event(late, t + i);
+	assert_int_equal(sse_read(late, buf, sizeof(buf)), 0);
+	/* an event is given in pieces when there is little room */
+	publish(s, t + 36);
+	assert_int_equal(sse_read(late, buf, 4), 4);
+	assert_memory_equal(buf, "id: ", 4);
+	assert_true(sse_read(late, buf, sizeof(buf)) > 0);
+	assert_int_equal(sse_read(late, buf, sizeof(buf)), 0);
+	sse_stop(s);
+	assert_int_equal(sse_read(late, buf, sizeof(buf)), -ESHUTDOWN);
+	sse_reader_close(late);
+	sse_reader_close(quick);
+	sse_reader_close(slow);
+	sse_close(s);
+	sse_close(NULL);
+}
+
+/* --- /metrics ------------------------------------------------------------------------------------------ */
+
+/* A reader of the text format, written from its description: HELP and TYPE once before a family's
+ * samples, no family twice, no series twice, label values escaped, numbers that are numbers. */
+#define FAMILIES_MAX 128
+
+struct exposition {
+	size_t n_families, n_series;
+	char families[FAMILIES_MAX][80];
+	json_t *series; /* name and labels -> value */
+};
+
+static const char *read_name(const char *at, char *name, size_t cap)
+{
+	size_t n = strspn(at, "abcdefghijklmnopqrstuvwxyz_0123456789");
+
+	assert_true(n > 0 && n < cap && !(*at >= '0' && *at <= '9'));
+	snprintf(name, cap, "%.*s", (int)n, at);
+	return at + n;
+}
+
+static const char *read_labels(const char *at)
+{
+	char name[80];
+
+	if (*at != '{')
+		return at;
+	do {
+		at = read_name(at + 1, name, sizeof(name));
+		assert_true(at[0] == '=' && at[1] == '"');
+		for (at += 2; *at != '"'; at++) {
+			assert_true(*at && *at != '\n');
+			if (*at == '\\') {
+				at++;
+				assert_true(*at == '\\' || *at == '"' || *at == 'n');
+			}
+		}
+		at++;
+	} while (*at == ',');
+	assert_int_equal(*at, '}');
+	return at + 1;
+}
+
+static void read_line(struct exposition *x, const char *line, const char **type)
+{
+	static const char *const types[] = {"counter", "gauge"};
+	char name[80], series[512];
+	const char *end;
+	char *rest;
+	double value;
+
+	if (!strncmp(line, "# HELP ", 7)) {
+		assert_int_equal(*read_name(line + 7, name, sizeof(name)), ' ');
+		for (size_t i = 0; i < x->n_families; i++)
+			assert_string_not_equal(x->families[i], name);
+		assert_true(x->n_families < FAMILIES_MAX);
+		snprintf(x->families[x->n_families++], 80, "%s", name);
+		*type = NULL;
+		return;
+	}
+	assert_true(x->n_families > 0);
+	if (!strncmp(line, "# TYPE ", 7)) {
+		end = read_name(line + 7, name, sizeof(name));
+		assert_string_equal(name, x->families[x->n_families - 1]);
+		for (size_t i = 0; i < 2; i++)
+			if (!strcmp(end + 1, types[i]))
+				*type = types[i];
+		assert_non_null(*type);
+		/* counters, and only they, end in _total */
+		assert_int_equal(!strcmp(*type, "counter"),
+				 strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_total"));
+		assert_int_equal(strncmp(name, "scitag_", 7), 0);
+		return;
+	}
+	assert_non_null(*type);
+	end = read_labels(read_name(line, name, sizeof(name)));
+	assert_string_equal(name, x->families[x->n_families - 1]);
+	assert_int_equal(*end, ' ');
+	value = strtod(end + 1, &rest);
+	assert_true(rest > end + 1 && !*rest && isfinite(value));
+	snprintf(series, sizeof(series), "%.*s", (int)(end - line), line);
+	assert_null(json_object_get(x->series, series));
+	json_object_set_new(x->series, series, json_real(value));
+	x->n_series++;
+}
+
+static struct exposition read_metrics(void)
+{
+	struct exposition x = {.series = json_object()};
+	struct answer a = ask_at("/metrics", T + 2);
+	const char *type = NULL;
+	char *line, *next;
+
+	assert_int_equal(a.status, 200);
+	assert_int_equal(a.body[a.len_bytes - 1], '\n');
+	for (line = a.body; *line; line = next) {
+		next = strchr(line, '\n');
+		*next++ = '\0';
+		read_line(&x, line, &type);
+	}
+	answer_free(&a);
+	return x;
+}
+
+static double series_value(const struct exposition *x, const char *series)
+{
+	json_t *value = json_object_get(x->series, series);
+
+	if (!value)
+		fail_msg("there is no %s", series);
+	return json_real_value(value);
+}
+
+static void metrics_are_counted_and_well_formed(void **state)
+{
+	struct registry *r = registry_builtin();
+	struct exposition x;
+	char name[128];
+
+	for (int64_t t = T; t < T + 2; t++) {
+		struct bucket *b = store_second(f.api.store, t);
+		struct live_second s;
+
+		assert_int_equal(live_find(f.api.live, t, &s), 0);
+		metrics_add(f.api.metrics, b, &s, r);
+		bucket_free(b);
+	}
+	registry_free(r);
+	metrics_request(f.api.metrics, 200);
+	metrics_request(f.api.metrics, 304);
+	metrics_request(f.api.metrics, 304);
+	x = read_metrics();
+#define CMS(direction)                                                                 \
+	"{source=\"eth1\",direction=\"" direction "\",family=\"6\",carrier=\"label\"," \
+	"grade=\"registered\",experiment=\"cms\",activity=\"Analysis Input\"}"
+	assert_true(series_value(&x, "scitag_traffic_bytes_total" CMS("in")) == 16500);
+	assert_true(series_value(&x, "scitag_traffic_bytes_total" CMS("out")) == 7000);
+	assert_true(series_value(&x, "scitag_traffic_packets_total" CMS("in")) == 11);
+	assert_true(series_value(&x, "scitag_traffic_samples_total" CMS("in")) == 11);
+	/* folded: 393/7 and the three others */
+	assert_true(series_value(&x, "scitag_traffic_bytes_total{source=\"eth1\",direction=\"in\","
+				     "family=\"6\",carrier=\"label\",grade=\"unregistered\","
+				     "experiment=\"(other unregistered)\","
+				     "activity=\"(other unregistered)\"}") == 3300);
+	/* an agent's address is no label: its number is */
+	snprintf(name, sizeof(name), "scitag_sflow_lost_datagrams_total{source=\"sflow-agent-%d\"}",
+		 f.agent);
+	assert_true(series_value(&x, name) == 4);
+	assert_true(series_value(
+			    &x, "scitag_source_rejected_total{source=\"eth1\",reason=\"short\"}") ==
+		    2);
+	assert_true(
+		series_value(&x, "scitag_source_dropped_total{source=\"eth1\",place=\"kernel\"}") ==
+		2);
+	assert_true(series_value(&x, "scitag_source_up{source=\"firefly:[::]:10514\"}") == 0);
+	assert_true(series_value(&x, "scitag_fireflies_total{state=\"end\"}") == 3);
+	assert_true(series_value(&x, "scitag_http_requests_total{code=\"3xx\"}") == 2);
+	assert_true(series_value(&x, "scitag_build_info{version=\"1.2.3\"}") == 1);
+	assert_true(series_value(&x, "scitag_registry_pairs") == 114);
+	assert_true(series_value(&x, "scitag_process_resident_memory_bytes") > 1000000);
+	for (void *i = json_object_iter(x.series); i; i = json_object_iter_next(x.series, i))
+		assert_null(strstr(json_object_iter_key(i), "192.0.2.254"));
+	json_decref(x.series);
+}
+
+static void metrics_are_bounded_and_lose_nothing(void **state)
+{
+	struct registry *r = registry_builtin();
+	struct metrics *before = f.api.metrics;
+	struct bucket *b = bucket_new(T + 1, 5000, 0, 0);
+	struct live_second s = {0};
+	struct exposition x;
+	double sum = 0;
+
+	f.api.metrics = metrics_open();
+	/* 5,000 keys that differ: 250 sources, 4 directions, 5 carriers; 1 + 2 + ... bytes */
+	for (uint32_t i = 0; i < 5000; i++)
+		b->rows[i] =
+			row((int)(i % 250), (enum direction)(i / 250 % 4), 6,
+			    (enum scitag_carrier)(i / 1000), GRADE_REGISTERED, 3, 14, 0, i + 1, 1);
+	metrics_add(f.api.metrics, b, &s, r);
+	metrics_add(f.api.metrics, b, &s, r);
+	x = read_metrics();
+	assert_true(x.n_series <= METRICS_SERIES_MAX);
+	for (void *i = json_object_iter(x.series); i; i = json_object_iter_next(x.series, i))
+		if (!strncmp(json_object_iter_key(i), "scitag_traffic_bytes_total{", 27))
+			sum += json_real_value(json_object_iter_value(i));
+	assert_true(sum == 2 * 5000.0 * 5001 / 2);
+	assert_true(series_value(&x, "scitag_metrics_left_off") == 0);
+	json_decref(x.series);
+	metrics_close(f.api.metrics);
+	f.api.metrics = before;
+	bucket_free(b);
+	registry_free(r);
+}
+
+/* --- values in a query ------------------------------------------------------------------------------- */
+
+static void times_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t utc_s; /* -1: refused */
+	} forms[] = {
+		{"now", T},
+		{"NOW", T},
+		{"-0s", T},
+		{"-90s", T - 90},
+		{"-15m", T - 900},
+		{"-1h", T - 3600},
+		{"-7d", T - 604800},
+		{"-2w", T - 1209600},
+		{"-1y", T - 31536000},
+		{"2026-01-10T08:00:00Z", T},
+		{"2026-01-10T09:00:00+01:00", T},
+		{"2026-01-10T09:00:00 01:00", T}, /* the plus was not encoded */
+		{"2026-01-10 08:00:00.5Z", T},
+		{"", -1},
+		{"-", -1},
+		{"-h", -1},
+		{"-1", -1},
+		{"-1hh", -1},
+		{"--1h", -1},
+		{"+1h", -1},
+		{"-1.5h", -1},
+		{"-99999999999999999999s", -1},
+		{"1768032000", -1},
+		{"2026-01-10", -1},
+	};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		int64_t us = -1;
+		int err = query_time(&us, forms[i].text, T * US_PER_S);
+
+		if (err != (forms[i].utc_s < 0 ? -EINVAL : 0) ||
+		    (!err && us / US_PER_S != forms[i].utc_s))
+			fail_msg("\"%s\": %d %lld", forms[i].text, err, (long long)us);
+	}
+}
+
+static void uris_are_taken_apart(void **state)
+{
+	char uri[] = "/a%20b+c?x=1+2%2B3&y&z=%E2%82%AC=&&=e";
+	struct query q;
+	const char *why;
+
+	assert_int_equal(query_parse(&q, uri, &why), 0);
+	assert_string_equal(q.path, "/a b+c");
+	assert_int_equal(q.n_params, 4);
+	assert_string_equal(query_value(&q, "x"), "1 2+3");
+	assert_string_equal(query_value(&q, "y"), "");
+	assert_string_equal(query_value(&q, "z"), "\xe2\x82\xac=");
+	assert_string_equal(query_value(&q, ""), "e");
+	assert_null(query_value(&q, "X"));
+}
+
+static void too_many_parameters_are_refused(void **state)
+{
+	char uri[256] = "/?";
+	struct query q;
+	const char *why;
+
+	for (int i = 0; i <= QUERY_PARAMS_MAX; i++)
+		sprintf(uri + strlen(uri), "p%d=&", i);
+	assert_int_equal(query_parse(&q, uri, &why), -EINVAL);
+	assert_string_equal(why, "there are too many parameters");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -646,8 +1232,19 @@ int main(void)
 		cmocka_unit_test(coverage_of_nothing_is_zero),
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(sources_are_told_whole),
+		cmocka_unit_test(answers_are_as_described),
+		cmocka_unit_test(every_route_and_parameter_is_described),
+		cmocka_unit_test(a_tick_folds_what_is_not_registered),
+		cmocka_unit_test(metrics_are_counted_and_well_formed),
+		cmocka_unit_test(metrics_are_bounded_and_lose_nothing),
+		/* from here on the newest second is another one */
 		cmocka_unit_test(health_says_why),
+		cmocka_unit_test(readers_keep_a_place_in_time),
 		cmocka_unit_test(the_registry_is_listed),
+		cmocka_unit_test(a_tag_is_decoded_in_every_form),
+		cmocka_unit_test(times_are_read),
+		cmocka_unit_test(uris_are_taken_apart),
+		cmocka_unit_test(too_many_parameters_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, open_all, close_all);
