@@ -140,69 +140,77 @@ static enum bpf_tc_attach_point tc_point(int direction)
 	return direction == EGRESS ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
-static void find_clsact(struct hook *h)
-{
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)h->ifindex,
-			    .attach_point = tc_point(h->direction));
-
-	for (uint32_t prio = 1; prio <= PRIO_MAX; prio++) {
-		DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = prio);
-
-		if (!bpf_tc_query(&hook, &opts) && program_is_ours(opts.prog_id, h->direction)) {
-			h->prog_id = opts.prog_id;
-			h->prio = prio;
-			return;
-		}
-	}
-}
-
 struct scan {
+	int direction;
 	int has_clsact;
-	int filters;
+	int filters;       /* of anybody, in both directions */
+	struct hook *ours; /* to be filled, or NULL */
 };
 
 static int see_qdisc(void *arg, const struct nlmsghdr *answer)
 {
 	struct scan *scan = arg;
 	struct tcmsg tc;
+	const char *kind;
 
 	if (answer->nlmsg_type != RTM_NEWQDISC || answer->nlmsg_len < NLMSG_LENGTH(sizeof(tc)))
 		return 0;
 	memcpy(&tc, NLMSG_DATA(answer), sizeof(tc));
-	/* an ingress qdisc has the same parent; only clsact answers to egress filters too */
-	if (tc.tcm_parent == TC_H_CLSACT) {
-		const char *kind = netlink_find(answer, sizeof(tc), TCA_KIND, 7);
-
-		scan->has_clsact |= kind && !strncmp(kind, "clsact", 7);
-	}
+	kind = netlink_find(answer, sizeof(tc), TCA_KIND, 7);
+	/* an ingress qdisc has the same parent, but takes no egress filters */
+	if (tc.tcm_parent == TC_H_CLSACT && kind && !memcmp(kind, "clsact", 7))
+		scan->has_clsact = 1;
 	return 0;
 }
 
 static int see_filter(void *arg, const struct nlmsghdr *answer)
 {
 	struct scan *scan = arg;
+	struct tcmsg tc;
+	const void *options, *id;
+	size_t options_bytes;
+	uint32_t prog_id;
 
-	scan->filters += answer->nlmsg_type == RTM_NEWTFILTER;
+	if (answer->nlmsg_type != RTM_NEWTFILTER || answer->nlmsg_len < NLMSG_LENGTH(sizeof(tc)))
+		return 0;
+	memcpy(&tc, NLMSG_DATA(answer), sizeof(tc));
+	if (!tc.tcm_handle) /* the chain's own entry, which every classifier has */
+		return 0;
+	scan->filters++;
+	if (tc.tcm_handle != HANDLE || !scan->ours || scan->ours->direction != scan->direction)
+		return 0;
+	options = netlink_find_in((const uint8_t *)NLMSG_DATA(answer) + NLMSG_ALIGN(sizeof(tc)),
+				  answer->nlmsg_len - NLMSG_LENGTH(NLMSG_ALIGN(sizeof(tc))),
+				  TCA_OPTIONS, 0, &options_bytes);
+	id = options ? netlink_find_in(options, options_bytes, TCA_BPF_ID, 4, NULL) : NULL;
+	if (!id)
+		return 0;
+	memcpy(&prog_id, id, sizeof(prog_id));
+	if (program_is_ours(prog_id, scan->direction)) {
+		scan->ours->prog_id = prog_id;
+		scan->ours->prio = tc.tcm_info >> 16;
+	}
 	return 0;
 }
 
-static int scan_iface(uint32_t ifindex, struct scan *out)
+/* Look at the qdisc and the filters of an interface. */
+static int scan_iface(uint32_t ifindex, struct scan *scan)
 {
-	struct tcmsg tc = {.tcm_family = AF_UNSPEC};
+	struct tcmsg tc = {.tcm_family = AF_UNSPEC, .tcm_ifindex = (int)ifindex};
 	struct netlink_request r;
 	int fd = netlink_open(NETLINK_ROUTE), err;
 
 	if (fd < 0)
 		return fd;
-	memset(out, 0, sizeof(*out));
-	tc.tcm_ifindex = (int)ifindex;
 	netlink_begin(&r, RTM_GETQDISC, NLM_F_DUMP, &tc, sizeof(tc));
-	err = netlink_ask(fd, &r, see_qdisc, out);
-	for (int direction = INGRESS; !err && out->has_clsact && direction <= EGRESS; direction++) {
+	err = netlink_ask(fd, &r, see_qdisc, scan);
+	for (int direction = INGRESS; !err && scan->has_clsact && direction <= EGRESS;
+	     direction++) {
+		scan->direction = direction;
 		tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT,
 					  direction == EGRESS ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
 		netlink_begin(&r, RTM_GETTFILTER, NLM_F_DUMP, &tc, sizeof(tc));
-		err = netlink_ask(fd, &r, see_filter, out);
+		err = netlink_ask(fd, &r, see_filter, scan);
 	}
 	close(fd);
 	return err;
@@ -211,11 +219,11 @@ static int scan_iface(uint32_t ifindex, struct scan *out)
 static struct hook find(uint32_t ifindex, int direction)
 {
 	struct hook h = {.ifindex = ifindex, .direction = direction};
-	struct scan scan;
+	struct scan scan = {.ours = &h};
 
 	find_tcx(&h);
-	if (!h.prog_id && !scan_iface(ifindex, &scan) && scan.has_clsact)
-		find_clsact(&h);
+	if (!h.prog_id)
+		scan_iface(ifindex, &scan);
 	return h;
 }
 
@@ -501,7 +509,7 @@ int mark_attach(struct mark *m, const char *ifname)
 {
 	uint32_t ifindex = if_nametoindex(ifname);
 	struct mark_iface iface = {0};
-	struct scan scan;
+	struct scan scan = {0};
 	int err = 0, made_clsact = 0;
 
 	if (!ifindex)
@@ -547,7 +555,7 @@ int mark_attach(struct mark *m, const char *ifname)
 /* Shared by a stop, which has the maps, and `clean`, which found them. Returns what was removed. */
 static int leave_iface(uint32_t ifindex, const char *bpffs, const struct mark_iface *iface)
 {
-	struct scan scan;
+	struct scan scan = {0};
 	int removed = 0;
 
 	for (int direction = EGRESS; direction >= INGRESS; direction--) {
@@ -707,6 +715,13 @@ int mark_set_settings(struct mark *m, const struct mark_settings *s)
 	settings.layout = MARK_LAYOUT;
 	settings.n_rules = m->n_rules;
 	return bpf_map_update_elem(m->map[MAP_SETTINGS], &zero, &settings, BPF_ANY);
+}
+
+int mark_get_settings(const struct mark *m, struct mark_settings *out)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_lookup_elem(m->map[MAP_SETTINGS], &zero, out);
 }
 
 int mark_beat(struct mark *m)

@@ -64,6 +64,7 @@ int mark_set_rules(struct mark *m, const struct mark_rule *rules, size_t n);
 int mark_get_rule(const struct mark *m, size_t i, struct mark_rule *out);
 /* layout and n_rules are filled in. */
 int mark_set_settings(struct mark *m, const struct mark_settings *s);
+int mark_get_settings(const struct mark *m, struct mark_settings *out);
 
 /* Once a second: I am alive. */
 int mark_beat(struct mark *m);

@@ -1,0 +1,472 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "marker/config.h"
+#include "marker/rules.h"
+
+#define DEFAULT_FILE    "/etc/scitag/marker.yaml"
+#define DEFAULT_PIPE    "/var/run/flowd-go/np"
+#define DEFAULT_CONTROL "/run/scitag-marker.sock"
+#define AT(member)      offsetof(struct marker_config, member)
+#define RULE(member)    offsetof(struct marker_rule, member)
+
+static const char *const strategy_names[CARRIER_COUNT] = {
+	[CARRIER_NONE] = "auto",
+	[CARRIER_LABEL] = "label",
+	[CARRIER_DESTINATION] = "destination",
+	[CARRIER_HOP_BY_HOP] = "hopByHop",
+	[CARRIER_HOP_BY_HOP_DESTINATION] = "hopByHopDestination",
+};
+
+int marker_strategy(const char *text)
+{
+	for (int i = 0; i < CARRIER_COUNT; i++)
+		if (!strcasecmp(text, strategy_names[i]))
+			return i;
+	return -EINVAL;
+}
+
+const char *marker_strategy_name(enum scitag_carrier carrier)
+{
+	return carrier < CARRIER_COUNT ? strategy_names[carrier] : "unknown";
+}
+
+int marker_tag(struct scitag *out, const struct registry *r, const char *experiment,
+	       const char *activity, char *why, size_t why_cap_bytes)
+{
+	int e = registry_experiment_number(r, experiment);
+	int a = e < 0 ? -ENOENT : registry_activity_number(r, (unsigned int)e, activity);
+
+	if (e < 0) {
+		snprintf(why, why_cap_bytes, "no experiment named \"%s\"", experiment);
+		return -EINVAL;
+	}
+	if (a < 0) {
+		snprintf(why, why_cap_bytes, "experiment %d has no activity named \"%s\"", e,
+			 activity);
+		return -EINVAL;
+	}
+	if ((e || a) && (e < 1 || e > (int)SCITAG_LABEL_EXPERIMENT_MAX || a < 1 ||
+			 a > (int)SCITAG_ACTIVITY_MAX)) {
+		snprintf(why, why_cap_bytes, "%d/%d is outside 1..%u / 1..%u", e, a,
+			 SCITAG_LABEL_EXPERIMENT_MAX, SCITAG_ACTIVITY_MAX);
+		return -EINVAL;
+	}
+	out->experiment = (uint16_t)e;
+	out->activity = (uint16_t)a;
+	return 0;
+}
+
+/* --- checks of single values ------------------------------------------------------------------- */
+
+static const char *check_strategy(const char *text)
+{
+	return marker_strategy(text) < 0
+		       ? "expected auto, label, destination, hopByHop or hopByHopDestination"
+		       : NULL;
+}
+
+static const char *check_rule_strategy(const char *text)
+{
+	return marker_strategy(text) <= 0
+		       ? "expected label, destination, hopByHop or hopByHopDestination"
+		       : NULL;
+}
+
+static const char *check_interface(const char *text)
+{
+	return !*text || strlen(text) >= IFNAMSIZ ? "expected the name of an interface" : NULL;
+}
+
+static const char *check_prefix(const char *text)
+{
+	uint64_t ip[2], mask[2];
+
+	return rules_prefix(ip, mask, text)
+		       ? "expected an IPv6 address or prefix such as 2001:db8:1::/48, or any"
+		       : NULL;
+}
+
+static const char *check_ports(const char *text)
+{
+	uint16_t min, max;
+
+	return rules_ports(&min, &max, text)
+		       ? "expected a port, a range such as 20000-25000, or any"
+		       : NULL;
+}
+
+static const char *check_protocol(const char *text)
+{
+	return rules_protocol(text) < 0 ? "expected tcp, udp, sctp, any or a number" : NULL;
+}
+
+static const char *check_uid(const char *text)
+{
+	uint32_t uid;
+
+	return rules_uid(&uid, text) ? "expected a user name or number" : NULL;
+}
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const modes[] = {"bpf", "socket", NULL};
+static const char *const attaches[] = {"auto", "clsact", "tcx", NULL};
+static const char *const entropies[] = {"random", "zero", "hash", NULL};
+
+static const struct opt rule_options[] = {
+	{.key = "protocol",
+	 .type = OPT_TEXT,
+	 .offset = RULE(protocol),
+	 .validate = check_protocol,
+	 .help = "tcp, udp, sctp or a number; any of the three if it is not said."},
+	{.key = "src",
+	 .type = OPT_TEXT,
+	 .offset = RULE(src),
+	 .validate = check_prefix,
+	 .help = "The local end that sends: an address or a prefix."},
+	{.key = "srcPort",
+	 .type = OPT_TEXT,
+	 .offset = RULE(src_port),
+	 .validate = check_ports,
+	 .help = "A port or a range, 20000-25000."},
+	{.key = "dst",
+	 .type = OPT_TEXT,
+	 .offset = RULE(dst),
+	 .validate = check_prefix,
+	 .help = "The remote end: an address or a prefix."},
+	{.key = "dstPort",
+	 .type = OPT_TEXT,
+	 .offset = RULE(dst_port),
+	 .validate = check_ports,
+	 .help = "A port or a range."},
+	{.key = "uid",
+	 .type = OPT_TEXT,
+	 .offset = RULE(uid),
+	 .validate = check_uid,
+	 .help = "Only sockets of this user."},
+	{.key = "cgroup",
+	 .type = OPT_TEXT,
+	 .offset = RULE(cgroup),
+	 .help = "Only sockets of processes in this cgroup (version 2) or below it: a path."},
+	{.key = "experiment",
+	 .type = OPT_TEXT,
+	 .offset = RULE(experiment),
+	 .help = "Number or registry name."},
+	{.key = "activity",
+	 .type = OPT_TEXT,
+	 .offset = RULE(activity),
+	 .help = "Number or registry name."},
+	{.key = "strategy",
+	 .type = OPT_TEXT,
+	 .offset = RULE(strategy),
+	 .validate = check_rule_strategy,
+	 .help = "For these packets, instead of markingStrategy."},
+	OPT_END,
+};
+
+static const struct opt options[] = {
+	{.name = "conf",
+	 .letter = 'c',
+	 .type = OPT_TEXT,
+	 .offset = AT(conf),
+	 .arg = "FILE",
+	 .help = "Read this configuration file (default " DEFAULT_FILE ", if it is there)."},
+	{.name = "check",
+	 .type = OPT_VERB,
+	 .offset = AT(check),
+	 .help = "Check the configuration and end: 0 good, 3 not."},
+	{.name = "dump",
+	 .type = OPT_VERB,
+	 .offset = AT(dump),
+	 .help = "Print the configuration in force, with comments, and end."},
+	{.name = "dry-run",
+	 .letter = 'n',
+	 .type = OPT_VERB,
+	 .offset = AT(dry_run),
+	 .help = "Say what run or clean would do; load the programs, change nothing."},
+	{.name = "json", .type = OPT_VERB, .offset = AT(json), .help = "status as JSON."},
+	{.name = "prometheus",
+	 .type = OPT_VERB,
+	 .offset = AT(prometheus),
+	 .help = "status as Prometheus text, for the node exporter's textfile collector."},
+	{.name = "help",
+	 .letter = 'h',
+	 .type = OPT_VERB,
+	 .offset = AT(help),
+	 .help = "Print this."},
+	{.name = "version",
+	 .letter = 'V',
+	 .type = OPT_VERB,
+	 .offset = AT(version),
+	 .help = "Print the version."},
+	{.name = "man", .type = OPT_VERB, .offset = AT(man), .help = "Print the manual's options."},
+	{.name = "completion",
+	 .type = OPT_VERB,
+	 .offset = AT(completion),
+	 .help = "Print a completion script for bash."},
+	{.key = "logLevel",
+	 .name = "log-level",
+	 .type = OPT_CHOICE,
+	 .offset = AT(log_level),
+	 .choices = log_levels,
+	 .default_text = "info",
+	 .arg = "LEVEL",
+	 .help = "error, warn, info or debug."},
+	{.key = "logTime",
+	 .name = "log-time",
+	 .type = OPT_FLAG,
+	 .offset = AT(log_time),
+	 .help = "Put the time in front of every line of the log."},
+
+	{.key = "backends.marker",
+	 .type = OPT_SECTION,
+	 .offset = AT(marker),
+	 .help = "Mark packets."},
+	{.key = "backends.marker.targetInterfaces",
+	 .name = "interface",
+	 .letter = 'i',
+	 .type = OPT_TEXTS,
+	 .offset = AT(interfaces),
+	 .default_text = "lo",
+	 .arg = "IFACE",
+	 .validate = check_interface,
+	 .help = "Mark what leaves through these interfaces."},
+	{.key = "backends.marker.discoverInterfaces",
+	 .type = OPT_FLAG,
+	 .offset = AT(discover_interfaces),
+	 .help = "Mark on all interfaces with a global IPv6 address instead."},
+	{.key = "backends.marker.markingStrategy",
+	 .name = "strategy",
+	 .type = OPT_TEXT,
+	 .offset = AT(strategy),
+	 .default_text = "label",
+	 .arg = "NAME",
+	 .validate = check_strategy,
+	 .help = "label, destination, hopByHop, hopByHopDestination; or auto: a destination "
+		 "option where every interface can segment packets that carry one, else the "
+		 "label."},
+	{.key = "backends.marker.matchAll",
+	 .type = OPT_FLAG,
+	 .offset = AT(match_all),
+	 .help = "Mark all TCP, UDP and SCTP that no rule names with one tag."},
+	{.key = "backends.marker.experiment",
+	 .type = OPT_TEXT,
+	 .offset = AT(experiment),
+	 .help = "The experiment of matchAll."},
+	{.key = "backends.marker.activity",
+	 .type = OPT_TEXT,
+	 .offset = AT(activity),
+	 .help = "The activity of matchAll."},
+	{.key = "backends.marker.rules",
+	 .type = OPT_ITEMS,
+	 .offset = AT(rules),
+	 .item_opts = rule_options,
+	 .item_size = sizeof(struct marker_rule),
+	 .help = "Standing flows and wildcards. A rule that names both addresses, both ports and "
+		 "the protocol is a flow; anything less is a wildcard, of which the first that "
+		 "matches counts, and of which there may be 64."},
+	{.key = "backends.marker.entropy",
+	 .type = OPT_CHOICE,
+	 .offset = AT(entropy),
+	 .choices = entropies,
+	 .default_text = "random",
+	 .help = "The label's five free bits: random for each flow, zero, or a keyed hash of the "
+		 "flow."},
+	{.key = "backends.marker.optionType",
+	 .type = OPT_INT,
+	 .offset = AT(option_type),
+	 .min = 1,
+	 .max = 255,
+	 .default_text = "30",
+	 .help = "Type of the IPv6 option; 30 (0x1e) is what flowd-go writes, experimental as of "
+		 "RFC 4727."},
+	{.key = "backends.marker.mapSize",
+	 .type = OPT_INT,
+	 .offset = AT(flows_max),
+	 .min = 16,
+	 .max = 4000000,
+	 .default_text = "100000",
+	 .help = "Flows that can be marked at a time; more are refused and counted."},
+	{.key = "backends.marker.linger",
+	 .type = OPT_DURATION,
+	 .offset = AT(linger_s),
+	 .default_text = "1s",
+	 .help = "How long the mark outlives the end of its flow, for the last segments."},
+	{.key = "backends.marker.idle",
+	 .type = OPT_DURATION,
+	 .offset = AT(idle_s),
+	 .default_text = "1h",
+	 .help = "Forget a flow without a socket on this host after this time without a packet; 0: "
+		 "never."},
+	{.key = "backends.marker.roomFor",
+	 .type = OPT_TEXTS,
+	 .offset = AT(room_for),
+	 .validate = check_prefix,
+	 .help = "With options: keep segments short for these peers only (up to 16 prefixes), "
+		 "instead of for all. Flows to others are marked only where there happens to be "
+		 "room."},
+	{.key = "backends.marker.hintOpenFlows",
+	 .type = OPT_FLAG,
+	 .offset = AT(hint_open_flows),
+	 .default_text = "true",
+	 .help = "With options: tell the kernel of a path MTU that leaves room, for the "
+		 "destination of "
+		 "a TCP connection that was open before it was marked."},
+	{.key = "backends.marker.limitBigTcp",
+	 .type = OPT_FLAG,
+	 .offset = AT(limit_big_tcp),
+	 .default_text = "true",
+	 .help = "With options: hold packets on BIG TCP interfaces to 64 KiB while the marker "
+		 "runs; "
+		 "without it such packets pass unmarked and are counted."},
+	{.key = "backends.marker.attach",
+	 .type = OPT_CHOICE,
+	 .offset = AT(attach),
+	 .choices = attaches,
+	 .default_text = "auto",
+	 .help = "clsact filters or tcx links; auto: tcx where the kernel has them and a bpffs is "
+		 "mounted."},
+	{.key = "backends.marker.bpffs",
+	 .type = OPT_TEXT,
+	 .offset = AT(bpffs),
+	 .default_text = "/sys/fs/bpf",
+	 .arg = "DIR",
+	 .help = "Where tcx links are kept."},
+	{.key = "backends.marker.mode",
+	 .type = OPT_CHOICE,
+	 .offset = AT(mode),
+	 .choices = modes,
+	 .default_text = "bpf",
+	 .help = "bpf; or socket: no programs in the kernel, the options are set on the live "
+		 "sockets "
+		 "of the marked flows (TCP and connected UDP; the handshake is not marked)."},
+	{.key = "backends.marker.keepOnStop",
+	 .type = OPT_FLAG,
+	 .offset = AT(keep_on_stop),
+	 .help = "Leave programs and marks in place at SIGTERM too, for a successor to adopt; "
+		 "SIGUSR2 "
+		 "always does."},
+	{.key = "backends.marker.removeQdisc",
+	 .type = OPT_FLAG,
+	 .offset = AT(remove_qdisc),
+	 .default_text = "true",
+	 .help = "flowd-go's name; here a qdisc is removed only if we made it and nobody else uses "
+		 "it."},
+	{.key = "backends.marker.programPath",
+	 .type = OPT_IGNORED,
+	 .help = "the programs are built in"},
+	{.key = "backends.marker.debugMode", .type = OPT_IGNORED, .help = "use --log-level debug"},
+
+	{.key = "plugins.namedPipe",
+	 .type = OPT_SECTION,
+	 .offset = AT(named_pipe),
+	 .help = "Take flow events from a named pipe: STATE PROTO SRC SPORT DST DPORT EXP ACT."},
+	{.key = "plugins.namedPipe.pipePath",
+	 .name = "pipe",
+	 .type = OPT_TEXT,
+	 .offset = AT(pipe_path),
+	 .arg = "PATH",
+	 .default_text = DEFAULT_PIPE,
+	 .help = "Its path; made if it is not there."},
+	{.key = "plugins.namedPipe.maxReaders",
+	 .type = OPT_IGNORED,
+	 .help = "one reader is enough"},
+	{.key = "plugins.namedPipe.buffSize",
+	 .type = OPT_IGNORED,
+	 .help = "lines of up to 512 bytes are kept until they are whole"},
+	{.key = "control.path",
+	 .name = "control",
+	 .type = OPT_TEXT,
+	 .offset = AT(control_path),
+	 .arg = "PATH",
+	 .default_text = DEFAULT_CONTROL,
+	 .help = "Socket for mark, unmark and status."},
+	{.key = "pidPath", .type = OPT_IGNORED, .help = "the service manager knows the process"},
+	{.key = "workDir", .type = OPT_IGNORED, .help = "nothing is kept on disk"},
+	OPT_END,
+};
+
+const struct opt_program marker_program = {
+	.name = "scitag-marker",
+	.synopsis = "[OPTIONS] run | clean | status | mark FLOW | unmark FLOW",
+	.summary = "mark packets with SciTags",
+	.opts = options,
+	.default_file = DEFAULT_FILE,
+};
+
+/* What must hold between options. */
+static int check(const struct marker_config *cfg, FILE *err)
+{
+	const struct marker_rule *rules = cfg->rules.items;
+	size_t n_wild = cfg->match_all ? 1 : 0;
+	int bad = 0;
+
+	if (cfg->match_all && (!cfg->experiment || !cfg->activity)) {
+		fprintf(err, "backends.marker.matchAll needs experiment and activity\n");
+		bad = 1;
+	}
+	if (cfg->room_for.n > MARK_MAX_PREFIXES) {
+		fprintf(err, "backends.marker.roomFor: more than %d prefixes\n", MARK_MAX_PREFIXES);
+		bad = 1;
+	}
+	for (size_t i = 0; i < cfg->rules.n; i++) {
+		if (!rules[i].experiment || !rules[i].activity) {
+			fprintf(err,
+				"backends.marker.rules: rule %zu needs experiment and activity\n",
+				i + 1);
+			bad = 1;
+		}
+		n_wild += !rules_is_flow(&rules[i]);
+	}
+	if (n_wild > MARK_MAX_RULES) {
+		fprintf(err, "backends.marker.rules: %zu wildcards, at most %d\n", n_wild,
+			MARK_MAX_RULES);
+		bad = 1;
+	}
+	return bad ? -EINVAL : 0;
+}
+
+/* What --conf says, before the command line is read over the file. */
+static char *find_conf(int argc, char **argv)
+{
+	struct marker_config first = {0};
+	FILE *quiet = fopen("/dev/null", "w");
+	char *path;
+	int rest;
+
+	if (!opt_defaults(&marker_program, &first) && quiet)
+		opt_read_args(&marker_program, &first, argc, argv, &rest, quiet);
+	if (quiet)
+		fclose(quiet);
+	path = first.conf;
+	first.conf = NULL;
+	opt_free(&marker_program, &first);
+	return path;
+}
+
+int marker_config_read(struct marker_config *cfg, int argc, char **argv, int *rest)
+{
+	char *path = find_conf(argc, argv);
+	int err, file_err = 0;
+
+	memset(cfg, 0, sizeof(*cfg));
+	*rest = argc;
+	err = opt_defaults(&marker_program, cfg);
+	if (!err && (path || access(DEFAULT_FILE, F_OK) == 0))
+		file_err = opt_read_file(&marker_program, cfg, path ? path : DEFAULT_FILE, stderr);
+	free(path);
+	if (!err)
+		err = opt_read_args(&marker_program, cfg, argc, argv, rest, stderr);
+	if (!err && !file_err)
+		file_err = check(cfg, stderr);
+	return err ? -E2BIG : file_err;
+}
+
+void marker_config_free(struct marker_config *cfg)
+{
+	opt_free(&marker_program, cfg);
+}
