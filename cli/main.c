@@ -7,8 +7,12 @@
 
 /* In the order of --help. */
 const struct cli_verb cli_verbs[] = {
+	{"decode", verb_decode, &decode_program},
+	{"encode", verb_encode, &encode_program},
+	{"registry", verb_registry, &registry_program},
 	{"read", verb_read, &read_program},
 	{"gen", verb_gen, &gen_program},
+	{"replay", verb_replay, &replay_program},
 	{NULL, NULL, NULL},
 };
 
