@@ -258,6 +258,7 @@ static void put_agent(struct sflow_input *in, size_t index, double seconds,
 		.up = in->now_utc_us / US_PER_S - states[index].last_seen_utc_s <= SILENT_S,
 		.unit = "samples",
 		.bytes = agent->received_bytes,
+		.lost = states[index].datagram_seq.lost,
 		.flow_bytes_per_s = smooth(agent, seconds),
 		.first_seen_utc_s = agent->first_seen_utc_s,
 		.last_seen_utc_s = states[index].last_seen_utc_s,
@@ -266,7 +267,6 @@ static void put_agent(struct sflow_input *in, size_t index, double seconds,
 	put_sample_counts(st, agent);
 	say(st->detail, sizeof(st->detail), agent->counter_samples, "counter samples");
 	say(st->detail, sizeof(st->detail), agent->discards, "discarded packets");
-	say(st->detail, sizeof(st->detail), states[index].datagram_seq.lost, "datagrams lost");
 	say(st->detail, sizeof(st->detail), states[index].datagram_seq.restarts, "restarts");
 	say(st->detail, sizeof(st->detail), agent->label_hidden, "IPv6 samples without a label");
 	say(st->detail, sizeof(st->detail), agent->rate_zero, "samples of rate 0");
@@ -276,6 +276,7 @@ static void put_agent(struct sflow_input *in, size_t index, double seconds,
 static void put_sources(const struct sflow_input *in, struct source_status *agents)
 {
 	double pool[SFLOW_AGENTS_MAX] = {0}, samples[SFLOW_AGENTS_MAX] = {0};
+	uint64_t missing[SFLOW_AGENTS_MAX] = {0};
 	const struct sflow_source_state *sources;
 	const size_t n = sflow_agents_sources(in->states, &sources);
 
@@ -283,7 +284,7 @@ static void put_sources(const struct sflow_input *in, struct source_status *agen
 		const struct sflow_source_state *source = &sources[i];
 		struct source_status *st = &agents[source->agent];
 
-		st->lost += source->flow_seq.lost;
+		missing[source->agent] += source->flow_seq.lost;
 		st->agent_drops += source->agent_drops;
 		if (source->rate > st->sampling_rate)
 			st->sampling_rate = source->rate;
@@ -297,8 +298,10 @@ static void put_sources(const struct sflow_input *in, struct source_status *agen
 		pool[source->agent] += source->recent_pool;
 		samples[source->agent] += source->recent_samples;
 	}
-	for (size_t i = 0; i < in->n_agents; i++)
+	for (size_t i = 0; i < in->n_agents; i++) {
 		agents[i].effective_rate = samples[i] ? pool[i] / samples[i] : 0;
+		say(agents[i].detail, sizeof(agents[i].detail), missing[i], "samples missing");
+	}
 }
 
 /* Sums over the interfaces of each agent. Only what its flow samples cover is comparable to them: an

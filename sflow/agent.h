@@ -1,7 +1,7 @@
 /* What agents do over time: sequence gaps, restarts, sampling pools, drops, interface counters.
  * Kept per (agent, sub_agent) for datagrams and per data source for samples. Fixed capacity; a
  * table that is full refuses newcomers and counts them. No clock: the caller brings the time.
- * Source: sFlow v5 section 5; thresholds: docs/reading.md. Not safe from two threads at once. */
+ * Source: sFlow v5 section 5; thresholds: docs/sflow.md. Not safe from two threads at once. */
 #ifndef SFLOW_AGENT_H
 #define SFLOW_AGENT_H
 
