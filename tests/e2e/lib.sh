@@ -37,7 +37,7 @@ check() {
 same() {
 	if [ "$2" = "$3" ]; then ok "$1"; else
 		not_ok "$1"
-		printf '  # expected: %s\n  # found:    %s\n' "$2" "$3" | cut -c1-2000
+		printf '  # expected: %s\n  # found:    %s\n' "$2" "$3" | cut -c1-400
 	fi
 }
 # exits WHAT CODE COMMAND...: the command ends with this code
