@@ -22,7 +22,7 @@ void answer_free(struct answer *a)
 
 char *json_text(json_t *root)
 {
-	char *text = root ? json_dumps(root, JSON_FORM) : NULL;
+	char *text = root ? json_dumps(root, JSON_FORM | JSON_ENCODE_ANY) : NULL;
 
 	json_decref(root);
 	return text;
@@ -81,6 +81,80 @@ void answer_problem(struct answer *out, unsigned int status, const char *paramet
 	if (root && at >= 0)
 		json_object_set_new(root, "at", json_integer(at));
 	answer_text(out, status, TYPE_PROBLEM, json_text(root));
+}
+
+/* Room for that much and a NUL behind it. NULL: none. */
+static char *text_room(struct text *t, size_t len_bytes)
+{
+	size_t cap_bytes = t->cap_bytes ? t->cap_bytes : 4096;
+	char *buf;
+
+	if (t->failed)
+		return NULL;
+	while (cap_bytes - t->len_bytes <= len_bytes)
+		cap_bytes *= 2;
+	if (cap_bytes != t->cap_bytes) {
+		buf = realloc(t->buf, cap_bytes);
+		if (!buf) {
+			t->failed = 1;
+			return NULL;
+		}
+		t->buf = buf;
+		t->cap_bytes = cap_bytes;
+	}
+	return t->buf + t->len_bytes;
+}
+
+void text_put(struct text *t, const char *words)
+{
+	size_t len_bytes = strlen(words);
+	char *room = text_room(t, len_bytes);
+
+	if (!room)
+		return;
+	memcpy(room, words, len_bytes);
+	t->len_bytes += len_bytes;
+}
+
+void text_json(struct text *t, json_t *value)
+{
+	char *words = json_text(value);
+
+	if (words)
+		text_put(t, words);
+	else
+		t->failed = 1;
+	free(words);
+}
+
+void text_count(struct text *t, uint64_t n)
+{
+	char digits[20], *at = digits + sizeof(digits), *room;
+	size_t len_bytes;
+
+	n = n < INT64_MAX ? n : INT64_MAX;
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	len_bytes = (size_t)(digits + sizeof(digits) - at);
+	room = text_room(t, len_bytes);
+	if (!room)
+		return;
+	memcpy(room, at, len_bytes);
+	t->len_bytes += len_bytes;
+}
+
+char *text_take(struct text *t)
+{
+	char *buf = text_room(t, 0);
+
+	if (buf)
+		*buf = '\0';
+	else
+		free(t->buf);
+	buf = buf ? t->buf : NULL;
+	*t = (struct text){0};
+	return buf;
 }
 
 json_t *json_count(uint64_t n)

@@ -29,6 +29,18 @@ void answer_problem(struct answer *out, unsigned int status, const char *paramet
 /* An object as text, malloc'd; takes root. NULL: no memory. */
 char *json_text(json_t *root);
 
+/* Text that grows, for long arrays: a library's object for each of 100,000 numbers costs more than
+ * asking the database for them. Starts as zero; without memory it stays as it is and says so. */
+struct text {
+	char *buf;
+	size_t len_bytes, cap_bytes;
+	int failed;
+};
+void text_put(struct text *t, const char *words);
+void text_json(struct text *t, json_t *value); /* takes it */
+void text_count(struct text *t, uint64_t n);   /* as json_count */
+char *text_take(struct text *t);               /* malloc'd; NULL: no memory. Leaves it empty */
+
 json_t *json_count(uint64_t n);       /* beyond 2^63 - 1 it stays there */
 json_t *json_time_us(int64_t utc_us); /* RFC 3339 in whole seconds; CLOCK_NEVER: null */
 json_t *json_time_s(int64_t utc_s);

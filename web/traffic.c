@@ -10,9 +10,14 @@
 
 #define SIGMA_95 1.96
 
+static uint64_t bytes_error(const struct traffic_value *v)
+{
+	return (uint64_t)llround(fmin(SIGMA_95 * sqrt(v->bytes_variance), 9e18));
+}
+
 static json_t *json_error(const struct traffic_value *v)
 {
-	return json_count((uint64_t)llround(fmin(SIGMA_95 * sqrt(v->bytes_variance), 9e18)));
+	return json_count(bytes_error(v));
 }
 
 static uint64_t value_in(const struct traffic_value *v, enum unit unit)
@@ -112,41 +117,48 @@ static json_t *json_key(const struct question *q, const struct store_series *s)
 	return key;
 }
 
-/* Most points of most series are zero: one shared zero instead of a million allocations. */
-static void append(json_t *array, json_t *zero, json_t *number)
+static uint64_t error_of(const struct traffic_value *v, enum unit unit)
 {
-	if (json_integer_value(number) == 0) {
-		json_decref(number);
-		number = json_incref(zero);
-	}
-	json_array_append_new(array, number);
+	return bytes_error(v);
 }
 
-static json_t *one_series(const struct question *q, const struct store_series *s, size_t n_points,
-			  json_t *zero)
+static uint64_t samples_of(const struct traffic_value *v, enum unit unit)
 {
-	json_t *values = json_array(), *errors = json_array(), *samples = json_array();
-	int with_errors = q->unit != UNIT_PACKETS;
-	json_t *o;
+	return v->samples;
+}
 
+static void put_points(struct text *t, const char *name, const struct store_series *s,
+		       size_t n_points, enum unit unit,
+		       uint64_t (*pick)(const struct traffic_value *v, enum unit unit))
+{
+	text_put(t, ",\"");
+	text_put(t, name);
+	text_put(t, "\":[");
 	for (size_t i = 0; i < n_points; i++) {
-		const struct traffic_value *v = &s->points[i];
+		if (i)
+			text_put(t, ",");
+		text_count(t, pick(&s->points[i], unit));
+	}
+	text_put(t, "]");
+}
 
-		append(values, zero, json_count(value_in(v, q->unit)));
-		if (with_errors)
-			append(errors, zero, json_error(v));
-		append(samples, zero, json_count(v->samples));
+static void put_series(struct text *t, const struct question *q, const struct store_series *s,
+		       size_t n_points)
+{
+	text_put(t, "{\"key\":");
+	text_json(t, json_key(q, s));
+	text_put(t, s->is_rest ? ",\"rest\":true" : ",\"rest\":false");
+	put_points(t, unit_name(q->unit), s, n_points, q->unit, value_in);
+	if (q->unit != UNIT_PACKETS)
+		put_points(t, "error_bytes", s, n_points, q->unit, error_of);
+	put_points(t, "samples", s, n_points, q->unit, samples_of);
+	text_put(t, ",\"total\":");
+	text_count(t, value_in(&s->total, q->unit));
+	if (q->unit != UNIT_PACKETS) {
+		text_put(t, ",\"total_error\":");
+		text_count(t, bytes_error(&s->total));
 	}
-	o = json_pack("{s:o, s:b, s:o, s:o, s:o}", "key", json_key(q, s), "rest", s->is_rest,
-		      unit_name(q->unit), values, "samples", samples, "total",
-		      json_count(value_in(&s->total, q->unit)));
-	if (with_errors) {
-		json_object_set_new(o, "error_bytes", errors);
-		json_object_set_new(o, "total_error", json_error(&s->total));
-	} else {
-		json_decref(errors);
-	}
-	return o;
+	text_put(t, "}");
 }
 
 static json_t *json_gaps(const struct store_result *r)
@@ -163,21 +175,31 @@ static json_t *json_gaps(const struct store_result *r)
 
 void answer_series(const struct question *q, struct answer *out)
 {
-	json_t *series, *zero;
 	struct store_result *r;
+	struct text t = {0};
 
 	if (ask(q, 1, q->group, q->limit, &r, out))
 		return;
-	series = json_array();
-	zero = json_integer(0);
-	for (size_t i = 0; i < r->n_series; i++)
-		json_array_append_new(series, one_series(q, &r->series[i], r->n_points, zero));
-	json_decref(zero);
-	answer_json(out,
-		    json_pack("{s:o, s:o, s:I, s:o, s:s, s:o, s:o}", "from",
-			      json_time_s(r->from_utc_s), "to", json_time_s(r->to_utc_s), "step_s",
-			      (json_int_t)r->step_s, "group", json_group(q->group), "unit",
-			      unit_name(q->unit), "series", series, "gaps", json_gaps(r)));
+	text_put(&t, "{\"from\":");
+	text_json(&t, json_time_s(r->from_utc_s));
+	text_put(&t, ",\"to\":");
+	text_json(&t, json_time_s(r->to_utc_s));
+	text_put(&t, ",\"step_s\":");
+	text_count(&t, r->step_s);
+	text_put(&t, ",\"group\":");
+	text_json(&t, json_group(q->group));
+	text_put(&t, ",\"unit\":\"");
+	text_put(&t, unit_name(q->unit));
+	text_put(&t, "\",\"series\":[");
+	for (size_t i = 0; i < r->n_series; i++) {
+		if (i)
+			text_put(&t, ",");
+		put_series(&t, q, &r->series[i], r->n_points);
+	}
+	text_put(&t, "],\"gaps\":");
+	text_json(&t, json_gaps(r));
+	text_put(&t, "}");
+	answer_text(out, 200, TYPE_JSON, text_take(&t));
 	store_result_free(r);
 }
 
