@@ -465,6 +465,60 @@ static void loss_and_counters(void **state)
 	assert_true(st[1].if_bytes_per_s == 0); /* counted too long ago */
 }
 
+/* --- are the estimates right? ------------------------------------------------------------ */
+
+/* Steele and Vigna's splitmix64: the same numbers everywhere. */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* Five hundred times 2,000 packets of three sizes, each taken with a chance of one in 10. One estimate
+ * scatters by sqrt(9 x sum of b^2) / sum of b = 8.6 %, their mean by 0.4 %: it is the truth within 1.2 %
+ * (3 sigma). And 95 in 100 are within 1.96 sigma of their own variance: 475 +- 15 (3 sigma). */
+static void estimates_and_their_errors(void **state)
+{
+	static const uint32_t sizes[] = {100, 600, 1518};
+	struct bed *bed = *state;
+	struct build *b = &bed->build;
+	uint64_t random = 1;
+	uint32_t sequence = 0, within = 0;
+	double truth_sum = 0, estimate_sum = 0;
+
+	for (uint32_t trial = 0; trial < 500; trial++) {
+		const struct traffic_value *v;
+		uint64_t truth = 0;
+		double off;
+
+		for (uint32_t i = 0; i < 2000; i++) {
+			uint32_t frame_bytes = sizes[next_random(&random) % 3];
+			size_t at;
+
+			truth += frame_bytes;
+			if (next_random(&random) % 10)
+				continue;
+			sequence++;
+			put_datagram(b, 1, 0, sequence, sequence, 1);
+			at = begin_flow(b, sequence, 10, sequence * 10, 0, 1);
+			put_raw_header(b, 12, frame_bytes, ipv6_packet, sizeof(ipv6_packet));
+			end_part(b, at);
+			send_build(bed);
+		}
+		take(bed, NOW_US + trial * US_PER_S, 1);
+		v = &row_of(bed, 2, 9, 6)->value;
+		off = (double)v->bytes - (double)truth;
+		within += off * off <= 1.96 * 1.96 * v->bytes_variance;
+		truth_sum += (double)truth;
+		estimate_sum += (double)v->bytes;
+	}
+	assert_true(estimate_sum > 0.988 * truth_sum && estimate_sum < 1.012 * truth_sum);
+	assert_in_range(within, 460, 490);
+}
+
 /* --- the socket -------------------------------------------------------------------------- */
 
 static int socket_to(int family, const char *address, unsigned int port)
@@ -571,6 +625,7 @@ int main(void)
 		ON_BED(datagrams_that_are_none),
 		ON_BED(more_agents_than_places),
 		ON_BED(loss_and_counters),
+		ON_BED(estimates_and_their_errors),
 		ON_BED(both_families_over_loopback),
 		ON_BED(addresses_that_cannot_be),
 	};
