@@ -273,11 +273,12 @@ static uint32_t header_bytes(const struct gen_packet *p)
 
 static uint32_t choose_ip_bytes(struct gen_model *m, const struct gen_packet *p)
 {
-	uint32_t headers = header_bytes(p);
+	/* two VLAN tags are within the 1514 bytes that any interface takes, one is granted beyond */
+	uint32_t headers = header_bytes(p), full = p->flow->n_vlans == 2 ? 1492 : 1500;
 
 	if (p->flow->key.protocol == 6 && (p->is_back || p->tcp_flags & TCP_SYN))
 		return headers;
-	return chance(m, 80) ? 1500 : headers + 1 + gen_random_below(&m->random, 1500 - headers);
+	return chance(m, 80) ? full : headers + 1 + gen_random_below(&m->random, full - headers);
 }
 
 static void make_packet(struct gen_model *m, struct gen_packet *p, struct gen_flow *f)
