@@ -356,12 +356,10 @@ static int update(const struct registry_config *cfg, int n)
 	result = registry_keeper_refresh(keeper);
 	registry_keeper_status(keeper, &s);
 	registry_keeper_close(keeper);
+	if (result == -EBADMSG && !cfg->force)
+		fprintf(stderr, "scitag: not taken; --force takes a smaller document\n");
 	if (result < 0)
-		return result == -EBADMSG && !cfg->force
-			       ? cli_fail(CLI_FAILED,
-					  "not taken: %s; --force takes a smaller document",
-					  s.last_error)
-			       : cli_fail(CLI_FAILED, "not refreshed: %s", s.last_error);
+		return CLI_FAILED; /* the keeper has said why */
 	fprintf(stderr, "%s: %zu experiments, %zu pairs, modified %s\n",
 		result ? "updated" : "unchanged", s.n_experiments, s.n_pairs, s.modified);
 	if (access(keeper_cfg.cache_path, R_OK))
