@@ -73,16 +73,6 @@ static __always_inline __u64 wire_be64(const __u8 *p)
 	return WIRE_ORDER(64, WIRE_LOAD(__u64, p));
 }
 
-/* Copy an IPv4 address. */
-static __always_inline void wire_copy4(__u8 to[4], const __u8 *from)
-{
-#ifdef __bpf__
-	*(__u32 *)to = *(const __u32 *)from;
-#else
-	__builtin_memcpy(to, from, 4);
-#endif
-}
-
 /* Copy an IPv6 address. */
 static __always_inline void wire_copy16(__u8 to[16], const __u8 *from)
 {
@@ -91,6 +81,19 @@ static __always_inline void wire_copy16(__u8 to[16], const __u8 *from)
 	((__u64 *)to)[1] = ((const __u64 *)from)[1];
 #else
 	__builtin_memcpy(to, from, 16);
+#endif
+}
+
+/* Write an IPv4 address as v4-mapped, ::ffff:a.b.c.d. */
+static __always_inline void wire_map_ipv4(__u8 to[16], const __u8 *from)
+{
+#if defined(__bpf__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	((__u64 *)to)[0] = 0;
+	((__u64 *)to)[1] = (__u64) * (const __u32 *)from << 32 | 0xFFFF0000;
+#else
+	__builtin_memset(to, 0, 10);
+	__builtin_memset(to + 10, 0xFF, 2);
+	__builtin_memcpy(to + 12, from, 4);
 #endif
 }
 

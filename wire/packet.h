@@ -319,10 +319,8 @@ static __always_inline int packet_ipv4(struct packet_walk *w, struct packet *p)
 		p->ports_offset = 0;
 	}
 	p->key.family = 4;
-	p->key.src_ip[10] = p->key.src_ip[11] = 0xFF;
-	p->key.dst_ip[10] = p->key.dst_ip[11] = 0xFF;
-	wire_copy4(p->key.src_ip + 12, h + 12);
-	wire_copy4(p->key.dst_ip + 12, h + 16);
+	wire_map_ipv4(p->key.src_ip, h + 12);
+	wire_map_ipv4(p->key.dst_ip, h + 16);
 	p->traffic_class = h[1];
 	p->ip_bytes = total_bytes;
 	p->ip_offset = start;
@@ -669,6 +667,23 @@ static __always_inline int packet_turn(struct packet_walk *w, struct packet *p)
 }
 
 /* Walk from `next` to the end. *p must be zero; in the kernel it must be map memory. */
+/* What is in a tunnel cannot be read: the packet around it was whole and is not lost for that. Where
+ * the inside is no packet, the outer header speaks, as it would of any payload. Where it was cut off,
+ * its tag is not to be seen, and the outer one's is not the packet's: no tag at all. */
+static __always_inline enum packet_verdict packet_inside_lost(struct packet *p, int verdict)
+{
+	if (!p->key.family || (verdict != PACKET_SHORT && verdict != PACKET_MALFORMED))
+		return (enum packet_verdict)verdict;
+	if (verdict == PACKET_SHORT) {
+		p->flags |= PACKET_TRUNCATED;
+		p->label = 0;
+		p->hop_by_hop.type = p->destination.type = 0;
+	} else {
+		p->flags |= PACKET_MALFORMED_EH;
+	}
+	return PACKET_OK;
+}
+
 static __always_inline enum packet_verdict packet_walk(struct packet_walk *w, struct packet *p)
 {
 	__u32 i;
@@ -682,7 +697,7 @@ static __always_inline enum packet_verdict packet_walk(struct packet_walk *w, st
 		w->next = cursor_forget(&w->c, w->next);
 		verdict = packet_turn(w, p);
 		if (verdict != PACKET_GO_ON)
-			return (enum packet_verdict)verdict;
+			return packet_inside_lost(p, verdict);
 	}
 	return PACKET_CHAIN;
 }
@@ -771,10 +786,8 @@ static __always_inline int packet_plain_ip(struct packet *p, const struct cursor
 		p->ip_bytes = wire_be16(h + 2);
 		p->traffic_class = h[1];
 		p->key.family = 4;
-		p->key.src_ip[10] = p->key.src_ip[11] = 0xFF;
-		p->key.dst_ip[10] = p->key.dst_ip[11] = 0xFF;
-		wire_copy4(p->key.src_ip + 12, h + 12);
-		wire_copy4(p->key.dst_ip + 12, h + 16);
+		wire_map_ipv4(p->key.src_ip, h + 12);
+		wire_map_ipv4(p->key.dst_ip, h + 16);
 		next = h[9];
 		header_bytes = 20;
 		if (h[0] != 0x45 || (wire_be16(h + 6) & 0x3FFF))

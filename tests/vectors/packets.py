@@ -274,9 +274,9 @@ frame("6in4in6", eth(0x86DD, ip6(ATLAS, 4, ip4(41, inner), src=C6, dst=D6)), "tw
 four = lambda n, x: ip4(4, four(n - 1, x)) if n > 1 else ip4(41, x)
 frame("tunnels_x4", eth(0x0800, four(4, inner)), "four levels", LABEL_CMS, IP60, IP_IP)
 frame("tunnels_x5", eth(0x0800, four(5, inner)), "five", V4, IP_IP, verdict="chain", protocol=0, sport=0, dport=0, flags="-", ip_bytes=80)
-frame("6in4_version", eth(0x0800, ip4(41, ip4(6, t), TAIL)), "the inner header is not what it is said to be", V4, verdict="malformed", protocol=0, sport=0, dport=0, flags="-",
+frame("6in4_version", eth(0x0800, ip4(41, ip4(6, t), TAIL)), "the inner header is not what it is said to be: the outer packet still counts", V4, protocol=0, sport=0, dport=0, flags="malformed_eh",
       tunnel="ip-in-ip", ip_bytes=76)
-frame("6in4_cut_by_length", eth(0x0800, ip4(41, inner, total=40)), "the outer packet ends inside the inner header", V4, verdict="malformed", protocol=0, sport=0, dport=0, flags="-",
+frame("6in4_cut_by_length", eth(0x0800, ip4(41, inner, total=40)), "the outer packet ends inside the inner header and still counts", V4, protocol=0, sport=0, dport=0, flags="malformed_eh",
       tunnel="ip-in-ip", ip_bytes=40)
 
 # --- no IP ---
@@ -290,8 +290,10 @@ frame("cut_in_do", long_do[:58], "cut inside the option: no tag, the label remai
 frame("cut_behind_do", long_do[:62], "cut behind the option: the tag is whole", DO_CMS, label=CHANCE, sport=0, dport=0, flags="truncated", ip_bytes=68)
 frame("cut_behind_ports", long_do[:66], "cut behind the ports", DO_CMS, label=CHANCE, ip_bytes=68)
 frame("cut_in_ipv6", long_do[:53], "one byte short of the IPv6 header", NOTHING, verdict="short")
-frame("cut_in_tunnel", eth(0x86DD, ip6(ATLAS, 41, inner, src=C6, dst=D6))[:80], "cut inside the inner header: the outer label is not the packet's tag", verdict="short", label=ATLAS,
-      protocol=0, sport=0, dport=0, flags="-", tunnel="ip-in-ip", ip_bytes=100)
+frame("cut_in_tunnel", eth(0x86DD, ip6(ATLAS, 41, inner, src=C6, dst=D6))[:80], "cut inside the inner header: the outer packet counts, its label is not the tag", label=0,
+      protocol=0, sport=0, dport=0, flags="truncated", tunnel="ip-in-ip", ip_bytes=100)
+frame("vxlan_no_ip_inside", eth(0x0800, ip4(17, udp(50000, 4789, vxlan(9), eth(0x86DD, bytes(40))))), "what calls itself IPv6 inside has no version: the outer packet counts", V4,
+      protocol=17, sport=50000, dport=4789, flags="ports,malformed_eh", tunnel="vxlan", ip_bytes=20 + 8 + 8 + 14 + 40, vni=9)
 
 # --- other link layers ---
 frame("raw_ipv6", inner, "raw IP", LABEL_CMS, IP60, link="ip")
