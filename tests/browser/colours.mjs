@@ -1,14 +1,10 @@
 // The palette's promises, computed anew: contrast to the ground, distance to each other, and that an
 // activity's step of lightness loses neither. Run: node tests/browser/colours.mjs
 
-import { createRequire } from "node:module";
 import { check, finish } from "./browser.mjs";
+import { bundle } from "./bundle.mjs";
 
-const require = createRequire(new URL("../../web/static/package.json", import.meta.url));
-const { outputFiles } = require("esbuild").buildSync({
-  entryPoints: [new URL("../../web/static/colour.ts", import.meta.url).pathname], bundle: true, format: "esm", write: false,
-});
-const { PALETTE, GROUND, paint, contrast, toOklab } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`);
+const { PALETTE, GROUND, paint, contrast, toOklab } = await bundle("colour.ts");
 
 // expected values by hand: WCAG 2 says 21 for black on white, and 1 for a colour on itself
 check("contrast of black on white is 21", Math.abs(contrast("#000000", "#FFFFFF") - 21) < 1e-9);

@@ -51,6 +51,14 @@ check("coloured areas are on the canvas", await page.evaluate(() => {
 }));
 const minutes = Number(process.env.SCREENSHOT_MINUTES ?? 0);
 await sleep(minutes ? minutes * 60_000 : 12_000);
+const shot = process.env.SCREENSHOT;
+if (shot) {
+  await page.setViewportSize({ width: 1280, height: 1180 });
+  await sleep(2000);
+  await page.screenshot({ path: shot });
+  await page.setViewportSize({ width: 1280, height: 800 });
+  check("the screenshot is at most 300 kB", statSync(shot).size <= 300_000, `${statSync(shot).size} bytes`);
+}
 
 // --- the numbers: page = API = truth --------------------------------------------------------------------
 await traffic.stop();
@@ -111,6 +119,10 @@ check("the view is in the address", address.searchParams.get("source") === "sflo
 await page.reload();
 check("and comes back from it", await until(10, async () => await chart("layers") > 0)
   && await page.locator("#source").inputValue() === "sflow:192.0.2.252" && await page.locator(".chip[data-experiment='2']").getAttribute("aria-pressed") === "false");
+await page.selectOption("#range", "5m");
+await page.goBack();
+check("the back button takes one choice back", await until(5, async () => await page.locator("#range").inputValue() === "1h")
+  && await page.locator("#source").inputValue() === "sflow:192.0.2.252");
 check("no hint with one source", await page.locator(".hint").isHidden());
 await page.goto(observer.origin);
 await until(10, async () => await chart("layers") > 0);
@@ -122,21 +134,18 @@ await sleep(2500);
 check("p freezes the picture", await chart("newest") === frozen_s && await page.locator(".badge").textContent() === "Paused");
 await page.locator("body").press("p");
 check("and p again goes on", await until(4, async () => await chart("newest") > frozen_s));
+await page.emulateMedia({ colorScheme: "dark" });
+check("the theme follows the system", await page.locator("html").getAttribute("data-theme") === "dark");
+await page.emulateMedia({ colorScheme: "light" });
 await page.locator("body").press("t");
 check("t changes the theme", await page.locator("html").getAttribute("data-theme") === "dark");
 await page.locator("body").press("t");
 
 // --- how it looks, and to whom ------------------------------------------------------------------------------
-const shot = process.env.SCREENSHOT;
-await page.setViewportSize({ width: 1280, height: 800 });
 await picture("light");
 await page.locator("body").press("t");
 await sleep(300);
 await picture("dark");
-if (shot) { // dark, 1280 x 800: as on the wall
-  await page.screenshot({ path: shot });
-  check("the screenshot is at most 300 kB", statSync(shot).size <= 300_000, `${statSync(shot).size} bytes`);
-}
 await page.setViewportSize({ width: 1920, height: 1080 });
 await sleep(500);
 await picture("dark-1920");
@@ -177,8 +186,14 @@ check("with the time of the last data and the zone", /last data \d{4}-\d\d-\d\d 
 check("what was drawn stays, and is not drawn as zero", await chart("total") > 0 && await chart("layers") >= 10);
 await picture("stale");
 const last_s = await chart("newest");
+const continued = [];
+page.on("request", r => {
+  if (r.url().endsWith("/stream"))
+    continued.push(Number(r.headers()["last-event-id"]));
+});
 check("the observer starts again", await observer.start(), readFileSync(observer.log, "utf8"));
 check("the page comes back to life by itself", await until(15, async () => await live() === "live" && await chart("newest") > last_s));
+check("it asked for the seconds after the last one it had", continued[0] === last_s - 1, { continued, last_s });
 await sleep(5000);
 await picture("back");
 const gap = (await observer.ask("/api/v1/series?from=-5m&step=10s")).gaps;

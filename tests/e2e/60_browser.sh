@@ -6,7 +6,9 @@ command -v node >/dev/null || { skip "browser: node is missing" && exit 0; }
 [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || { skip "browser: chromium is missing" && exit 0; }
 export BIN
 
-node tests/browser/colours.mjs || failures=$((failures + 1))
+for part in colours model; do
+	node tests/browser/$part.mjs || failures=$((failures + 1))
+done
 start "$work/now.log" node tests/browser/now.mjs "$work"
 wait "$started" || failures=$((failures + 1))
 cat "$work/now.log"
