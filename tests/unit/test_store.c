@@ -813,6 +813,50 @@ static void events_survive_newest_first(void **state)
 	store_close(s);
 }
 
+/* --- the tables as an interface ------------------------------------------------------------- */
+
+static char *read_whole(const char *name)
+{
+	FILE *in = fopen(name, "r");
+	char *text = calloc(1, 100000);
+
+	assert_non_null(in);
+	assert_true(fread(text, 1, 99999, in) > 0);
+	fclose(in);
+	return text;
+}
+
+/* Grafana puts numbers in the place of its variables. */
+static void replace_variables(char *sql)
+{
+	for (char *at = sql; (at = strstr(at, "$__")) != NULL;)
+		while (*at == '$' || *at == '_' || (*at >= 'a' && *at <= 'z'))
+			*at++ = '1';
+}
+
+static void the_documented_questions_can_be_asked(void **state)
+{
+	char *doc = read_whole("docs/schema.md"), *at = doc;
+	struct store *s = open_url(url);
+	int n = 0;
+
+	(void)state;
+	put_row(s, clock_utc_us() / US_PER_S, tag_row(2, 9, 1000));
+	flush(s);
+	while ((at = strstr(at, "```sql\n")) != NULL) {
+		char *end = strstr(at + 3, "```");
+
+		*end = '\0';
+		replace_variables(at);
+		run_sql(at + strlen("```sql\n"));
+		at = end + 1;
+		n++;
+	}
+	assert_true(n >= 6);
+	store_close(s);
+	free(doc);
+}
+
 /* --- opening ------------------------------------------------------------------------------- */
 
 static void a_restart_goes_on_and_shows_as_a_gap(void **state)
@@ -937,6 +981,7 @@ int main(void)
 		WITH_DIR(claims_are_summed_and_their_names_bounded),
 		WITH_DIR(health_is_kept_as_differences),
 		WITH_DIR(events_survive_newest_first),
+		WITH_DIR(the_documented_questions_can_be_asked),
 		WITH_DIR(a_restart_goes_on_and_shows_as_a_gap),
 		WITH_DIR(what_cannot_be_opened_is_refused),
 		WITH_DIR(a_file_of_another_program_is_left_alone),
