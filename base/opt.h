@@ -75,7 +75,8 @@ void opt_free(const struct opt_program *p, void *config);
 void opt_dump(const struct opt_program *p, const void *config, FILE *out); /* YAML with comments */
 void opt_help(const struct opt_program *p, FILE *out);
 void opt_man(const struct opt_program *p, FILE *out);        /* roff, section OPTIONS and FILES */
-void opt_completion(const struct opt_program *p, FILE *out); /* bash */
+/* bash; of a verb ("scitag decode") only its function, _scitag_decode. */
+void opt_completion(const struct opt_program *p, FILE *out);
 
 /* What was probably meant: the candidate at the smallest Levenshtein distance, case aside, if that
  * is small beside the word's length; else NULL. */

@@ -449,10 +449,15 @@ void opt_completion(const struct opt_program *p, FILE *out)
 		}
 		fputs("\n\t\treturn\n\t\t;;\n", out);
 	}
-	fputs("\tesac\n\tCOMPREPLY=($(compgen -W \"", out);
-	for (const struct opt *o = p->opts; !is_end(o); o++)
+	fputs("\tesac\n\tcase \"$word\" in\n\t-*) ;;\n\t*) return ;;\n\tesac\n", out);
+	fputs("\tCOMPREPLY=($(compgen -W \"", out);
+	for (const struct opt *o = p->opts; !is_end(o); o++) {
 		if (o->name && o->type != OPT_IGNORED)
 			fprintf(out, "--%s ", o->name);
+		if (o->name && o->type == OPT_FLAG)
+			fprintf(out, "--no-%s ", o->name);
+	}
 	fputs("\" -- \"$word\"))\n}\n", out);
-	fprintf(out, "complete -o default -F %s %s\n", function, p->name);
+	if (!strchr(p->name, ' '))
+		fprintf(out, "complete -o default -F %s %s\n", function, p->name);
 }
