@@ -14,6 +14,12 @@
 #define STALE_S    180 /* what an interface counted before that is no rate of now */
 #define SMOOTHED_S 30  /* the estimated rate is smoothed over as much as counters are */
 
+/* Why a datagram was refused: the walk's verdict, or this. */
+enum {
+	DATAGRAM_REPEATED = SFLOW_VERDICT_COUNT, /* a copy of one that came before */
+	DATAGRAM_REASON_COUNT
+};
+
 /* Why a flow sample became no observation: the packet's verdict, or one of these. */
 enum {
 	SAMPLE_LINK = PACKET_VERDICT_COUNT, /* a raw header of a protocol that we do not open */
@@ -29,7 +35,8 @@ static const char *const sample_reason_names[SAMPLE_REASON_COUNT] = {
 	[SAMPLE_DAMAGED] = "damaged",
 };
 _Static_assert(SAMPLE_REASON_COUNT <= STORE_REASONS_MAX, "every reason has its place in a status");
-_Static_assert(SFLOW_VERDICT_COUNT <= STORE_REASONS_MAX, "every reason has its place in a status");
+_Static_assert(DATAGRAM_REASON_COUNT <= STORE_REASONS_MAX,
+	       "every reason has its place in a status");
 
 struct agent { /* beside its struct sflow_agent_state, of the same index */
 	uint16_t id;
@@ -52,7 +59,7 @@ struct sflow_input {
 	struct sflow_agents *states;
 	struct scitag_set registered;
 	uint64_t registry_generation;
-	uint64_t counts[SFLOW_VERDICT_COUNT]; /* datagrams */
+	uint64_t counts[DATAGRAM_REASON_COUNT]; /* datagrams; 0 is SFLOW_OK */
 	uint64_t received_bytes;
 	uint64_t skipped_samples;
 	int64_t now_utc_us, taken_utc_us;
@@ -130,7 +137,7 @@ static void add_flow_sample(struct sflow_input *in, struct agent *agent, int ind
 {
 	struct observation o = {.utc_us = in->now_utc_us, .source = agent->id};
 	const int err = observation_from_sample(&o, s, &in->registered);
-	unsigned int reason = o.verdict;
+	unsigned int reason = observation_is_traffic(&o) ? PACKET_OK : o.verdict;
 
 	if (err == -ERANGE)
 		reason = SAMPLE_IMPLAUSIBLE;
@@ -167,7 +174,14 @@ static void add_sample(struct sflow_input *in, struct agent *agent, int index,
 	}
 }
 
-static enum sflow_verdict add_datagram(struct sflow_input *in, const struct udp_datagram *datagram)
+static const char *datagram_reason_name(unsigned int reason)
+{
+	return reason == DATAGRAM_REPEATED ? "repeated"
+					   : sflow_verdict_name((enum sflow_verdict)reason);
+}
+
+/* Returns 0, or why it was refused. */
+static unsigned int add_datagram(struct sflow_input *in, const struct udp_datagram *datagram)
 {
 	struct sflow_reader reader;
 	struct sflow_datagram d;
@@ -179,6 +193,8 @@ static enum sflow_verdict add_datagram(struct sflow_input *in, const struct udp_
 	if (verdict != SFLOW_OK)
 		return verdict;
 	index = sflow_agents_add(in->states, &d, in->now_utc_us / US_PER_S);
+	if (index == -EALREADY)
+		return DATAGRAM_REPEATED;
 	agent = find_agent(in, index, &d);
 	agent->received_bytes += datagram->len_bytes;
 	while (sflow_next(&reader, &s, &verdict))
@@ -190,19 +206,19 @@ static enum sflow_verdict add_datagram(struct sflow_input *in, const struct udp_
 
 void sflow_input_add(struct sflow_input *in, const struct udp_datagram *datagram)
 {
-	enum sflow_verdict verdict = add_datagram(in, datagram);
+	unsigned int reason = add_datagram(in, datagram);
 	char sender[INET6_ADDRSTRLEN] = "?";
 
-	in->counts[verdict]++;
+	in->counts[reason]++;
 	in->received_bytes += datagram->len_bytes;
 	in->last_seen_utc_s = in->now_utc_us / US_PER_S;
 	if (in->first_seen_utc_s == CLOCK_NEVER)
 		in->first_seen_utc_s = in->last_seen_utc_s;
-	if (verdict == SFLOW_OK)
+	if (reason == SFLOW_OK)
 		return;
 	inet_ntop(AF_INET6, datagram->src_ip, sender, sizeof(sender));
 	log_limited(&in->rejected_limit, LOG_LEVEL_WARN, "sflow", "%s: %u bytes from %s: %s",
-		    in->name, datagram->len_bytes, sender, sflow_verdict_name(verdict));
+		    in->name, datagram->len_bytes, sender, datagram_reason_name(reason));
 }
 
 /* --- a second ---------------------------------------------------------------------------- */
@@ -237,6 +253,8 @@ static void put_sample_counts(struct source_status *st, const struct agent *agen
 	for (unsigned int i = PACKET_OK + 1; i < SAMPLE_REASON_COUNT; i++) {
 		const char *name = sample_reason_names[i];
 
+		if (i == PACKET_NOT_IP) /* traffic, see observation.h */
+			continue;
 		if (!name)
 			name = packet_verdict_name((enum packet_verdict)i);
 		*rejected++ = (struct source_reason){name, agent->counts[i]};
@@ -351,9 +369,9 @@ void sflow_input_take(struct sflow_input *in, uint64_t kernel_dropped, const cha
 		.last_seen_utc_s = in->last_seen_utc_s,
 	};
 	memcpy(st->name, in->name, sizeof(st->name));
-	for (unsigned int i = SFLOW_OK + 1; i < SFLOW_VERDICT_COUNT; i++) {
-		st->rejected[i - 1] = (struct source_reason){
-			sflow_verdict_name((enum sflow_verdict)i), in->counts[i]};
+	for (unsigned int i = SFLOW_OK + 1; i < DATAGRAM_REASON_COUNT; i++) {
+		st->rejected[i - 1] =
+			(struct source_reason){datagram_reason_name(i), in->counts[i]};
 		st->received += in->counts[i];
 	}
 	snprintf(st->detail, sizeof(st->detail), "%s", detail);

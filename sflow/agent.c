@@ -115,6 +115,8 @@ void sflow_agents_close(struct sflow_agents *a)
 
 /* --- sequence numbers ------------------------------------------------------------------- */
 
+#define WINDOW_BITS 64
+
 static enum sflow_step step_of(const struct sflow_sequence *s, uint32_t number)
 {
 	uint32_t forward = number - s->newest; /* both modulo 2^32 */
@@ -129,6 +131,21 @@ static enum sflow_step step_of(const struct sflow_sequence *s, uint32_t number)
 	return SFLOW_STEP_ON;
 }
 
+static enum sflow_step add_late(struct sflow_sequence *s, uint32_t back)
+{
+	uint64_t bit = back < WINDOW_BITS ? 1ull << back : 0;
+
+	if (s->window & bit) {
+		s->repeated++;
+		return SFLOW_STEP_REPEATED;
+	}
+	s->window |= bit;
+	s->late++;
+	if (s->lost) /* it was before our first, else */
+		s->lost--;
+	return SFLOW_STEP_LATE;
+}
+
 enum sflow_step sflow_sequence_add(struct sflow_sequence *s, uint32_t number, int uptime_restarted)
 {
 	enum sflow_step step = SFLOW_STEP_FIRST;
@@ -136,27 +153,17 @@ enum sflow_step sflow_sequence_add(struct sflow_sequence *s, uint32_t number, in
 	if (s->seen)
 		step = uptime_restarted ? SFLOW_STEP_RESTART : step_of(s, number);
 	s->received++;
-	s->seen = 1;
-	switch (step) {
-	case SFLOW_STEP_LATE:
-		if (number == s->newest) {
-			s->repeated++;
-			return step;
-		}
-		s->late++;
-		if (s->lost) /* it was before our first, else */
-			s->lost--;
-		return step;
-	case SFLOW_STEP_RESTART:
-		s->restarts++;
-		break;
-	case SFLOW_STEP_ON:
+	if (step == SFLOW_STEP_LATE)
+		return add_late(s, s->newest - number);
+	if (step == SFLOW_STEP_ON)
 		s->lost += number - s->newest - 1;
-		break;
-	case SFLOW_STEP_FIRST:
-		break;
-	}
+	if (step == SFLOW_STEP_ON && number - s->newest < WINDOW_BITS)
+		s->window = s->window << (number - s->newest) | 1;
+	else
+		s->window = 1;
+	s->restarts += step == SFLOW_STEP_RESTART;
 	s->newest = number;
+	s->seen = 1;
 	return step;
 }
 
@@ -176,6 +183,15 @@ static int uptime_restarted(const struct sflow_agent_state *state, const struct 
 	if (looks_late && state->uptime_ms - d->uptime_ms <= SFLOW_LATE_UPTIME_MS)
 		return 0;
 	return gained_ms / 1000 > went_by_s + SFLOW_LATE_UPTIME_MS / 1000;
+}
+
+/* The number came before. That is a copy of the datagram, unless the agent does not count at all: then
+ * its number never moves, and its uptime does. */
+static int is_copy(const struct sflow_agent_state *state, const struct sflow_datagram *d)
+{
+	const struct sflow_sequence *s = &state->datagram_seq;
+
+	return s->received - s->repeated > 1 && (int32_t)(d->uptime_ms - state->uptime_ms) <= 0;
 }
 
 int sflow_agents_add(struct sflow_agents *a, const struct sflow_datagram *d, int64_t now_utc_s)
@@ -203,9 +219,11 @@ int sflow_agents_add(struct sflow_agents *a, const struct sflow_datagram *d, int
 	}
 	step = sflow_sequence_add(&state->datagram_seq, d->sequence,
 				  uptime_restarted(state, d, now_utc_s));
+	state->last_seen_utc_s = now_utc_s;
+	if (step == SFLOW_STEP_REPEATED && is_copy(state, d))
+		return -EALREADY;
 	if (step != SFLOW_STEP_LATE)
 		state->uptime_ms = d->uptime_ms;
-	state->last_seen_utc_s = now_utc_s;
 	a->datagram_uptime_ms[index] = d->uptime_ms;
 	return index;
 }
@@ -231,7 +249,6 @@ static void add_flow(struct sflow_source_state *state, const struct sflow_sample
 		     int64_t now_utc_s)
 {
 	enum sflow_step step = sflow_sequence_add(&state->flow_seq, s->sequence, 0);
-	int again = step == SFLOW_STEP_LATE && s->sequence == state->flow_seq.newest;
 	uint32_t pool_gain = 0;
 
 	if (is_own_interface(s, &s->in))
@@ -242,14 +259,14 @@ static void add_flow(struct sflow_source_state *state, const struct sflow_sample
 		pool_gain = gain_of(s->pool, state->newest_pool);
 		state->agent_drops += gain_of(s->drops, state->newest_drops);
 	}
-	if (step == SFLOW_STEP_ON || (step == SFLOW_STEP_LATE && !again)) {
+	if (step == SFLOW_STEP_ON || step == SFLOW_STEP_LATE) {
 		/* a late one adds no pool: that was counted with the one that overtook it */
 		state->pool_packets += pool_gain;
 		state->samples++;
 		state->recent_pool += pool_gain;
 		state->recent_samples++;
 	}
-	if (step != SFLOW_STEP_LATE) {
+	if (step != SFLOW_STEP_LATE && step != SFLOW_STEP_REPEATED) {
 		state->newest_pool = s->pool;
 		state->newest_drops = s->drops;
 		if (state->rate != s->rate)
@@ -268,7 +285,7 @@ static void add_discard(struct sflow_source_state *state, const struct sflow_sam
 {
 	enum sflow_step step = sflow_sequence_add(&state->discard_seq, s->sequence, 0);
 
-	if (step == SFLOW_STEP_LATE)
+	if (step == SFLOW_STEP_LATE || step == SFLOW_STEP_REPEATED)
 		return;
 	if (step == SFLOW_STEP_ON)
 		state->agent_drops += gain_of(s->drops, state->newest_discard_drops);

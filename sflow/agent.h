@@ -20,12 +20,19 @@
 struct sflow_sequence { /* 32-bit numbers that wrap, get lost, come late, start again */
 	uint32_t newest;
 	uint8_t seen;
+	uint64_t window; /* bit n: newest - n came */
 	uint64_t received, lost, late, restarts;
-	uint64_t repeated; /* the newest once more: doubled, or an agent that does not count */
+	uint64_t repeated; /* came twice, by the window; or of an agent that does not count */
 };
-enum sflow_step { SFLOW_STEP_FIRST, SFLOW_STEP_ON, SFLOW_STEP_LATE, SFLOW_STEP_RESTART };
+enum sflow_step {
+	SFLOW_STEP_FIRST,
+	SFLOW_STEP_ON,
+	SFLOW_STEP_LATE,
+	SFLOW_STEP_REPEATED,
+	SFLOW_STEP_RESTART
+};
 /* Feed one number. A step back of more than SFLOW_LATE_STEPS, or uptime_restarted, is a restart and
- * no loss; a small step back is a late arrival and gives back one lost. */
+ * no loss; a small step back is a late arrival and gives back one lost, once. */
 enum sflow_step sflow_sequence_add(struct sflow_sequence *s, uint32_t number, int uptime_restarted);
 
 struct sflow_source_state {
@@ -66,7 +73,8 @@ struct sflow_agents; /* opaque */
 
 struct sflow_agents *sflow_agents_open(void); /* NULL: no memory */
 void sflow_agents_close(struct sflow_agents *a);
-/* One datagram came. Returns the agent's index, or -ENOSPC when the table is full. */
+/* One datagram came. Returns the agent's index; -ENOSPC when the table is full; -EALREADY when this
+ * very datagram came before, by another way (two collector addresses that lead here). */
 int sflow_agents_add(struct sflow_agents *a, const struct sflow_datagram *d, int64_t now_utc_s);
 /* One of its samples came; `agent` from sflow_agents_add. -ENOSPC when a table is full. */
 int sflow_agents_add_sample(struct sflow_agents *a, int agent, const struct sflow_sample *s,

@@ -6,7 +6,7 @@
 
 #define TAG(enterprise, format) ((enterprise) << 12 | (format))
 
-enum { ADDRESS_UNKNOWN = 0, ADDRESS_IPV4 = 1, ADDRESS_IPV6 = 2 };
+enum { ADDRESS_IPV4 = 1, ADDRESS_IPV6 = 2 };
 
 const char *sflow_verdict_name(enum sflow_verdict verdict)
 {
@@ -50,8 +50,8 @@ static uint8_t read_address(uint8_t out[16], struct cursor *c, uint32_t type)
 	}
 }
 
-/* Take the next opaque data with its padding to 4 bytes. Agents are known to leave out the padding
- * at the very end, which harms nobody. */
+/* Take the next opaque data with its padding to 4 bytes; padding that is missing at the very end
+ * harms nobody. */
 static const uint8_t *take_opaque(struct cursor *c, uint32_t len_bytes)
 {
 	const uint8_t *data = cursor_take(c, len_bytes);

@@ -1,6 +1,7 @@
 /* Any bytes as a row of sFlow datagrams: the walk ends, stays inside, gives what it promised, and the
  * agents' tables take it. Each datagram is two bytes of length and a copy of exactly that size.
  * Run: build/fuzz/fuzz_sflow tests/fuzz/corpus/sflow */
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,8 @@ static void add_datagram(struct sflow_agents *agents, const uint8_t *buf, size_t
 		return;
 	if (agents)
 		agent = sflow_agents_add(agents, &d, now_utc_s);
+	if (agent == -EALREADY)
+		return;
 	REQUIRE(agent >= 0);
 	while (sflow_next(&r, &s, &verdict)) {
 		check_sample(&s, buf, n);

@@ -79,6 +79,24 @@ static void the_same_again(void **state)
 	assert_int_equal(s.repeated, 2);
 }
 
+/* What came twice gives nothing back: here 2 and 1, then 4 after it was late. Of 64 steps back nobody
+ * knows. */
+static void what_came_twice(void **state)
+{
+	struct sflow_sequence s = FEED(1, 2, 3, 2, 1, 5, 4, 4);
+
+	(void)state;
+	check(s, 8, 0, 1, 0);
+	assert_int_equal(s.repeated, 3);
+	s = FEED(4294967295, 0, 4294967295); /* across the wrap */
+	assert_int_equal(s.repeated, 1);
+	s = FEED(100, 101, 163, 100, 101); /* 63 and 62 back */
+	check(s, 5, 61, 0, 0);
+	assert_int_equal(s.repeated, 2);
+	s = FEED(100, 164, 100); /* 64 back */
+	check(s, 3, 62, 1, 0);
+}
+
 static void uptime_says_restart(void **state)
 {
 	struct sflow_sequence s = {0};
@@ -185,6 +203,34 @@ static void a_restart_after_long_uptime(void **state)
 	now_utc_s += 300;
 	add(1, 0, 4001, 60000);
 	check(agent_at(0)->datagram_seq, 2, 0, 0, 1);
+}
+
+/* The switch sends to two addresses that are both ours: each datagram comes twice, near the other. */
+static void a_copy_of_a_datagram(void **state)
+{
+	(void)state;
+	assert_int_equal(add(1, 0, 10, 1000), 0);
+	assert_int_equal(add(1, 0, 11, 1010), 0);
+	assert_int_equal(add(1, 0, 10, 1000), -EALREADY);
+	assert_int_equal(add(1, 0, 12, 1020), 0);
+	assert_int_equal(add(1, 0, 12, 1020), -EALREADY);
+	assert_int_equal(add(1, 0, 11, 1010), -EALREADY);
+	assert_int_equal(add(1, 1, 12, 1020), 1); /* another sub-agent */
+	assert_int_equal(agent_at(0)->datagram_seq.repeated, 3);
+	check(agent_at(0)->datagram_seq, 6, 0, 0, 0);
+}
+
+/* An agent that numbers all its datagrams 0, also after it started again. */
+static void an_agent_that_does_not_count(void **state)
+{
+	(void)state;
+	assert_int_equal(add(1, 0, 0, 900000), 0);
+	assert_int_equal(add(1, 0, 0, 900000), 0);
+	assert_int_equal(add(1, 0, 0, 901000), 0);
+	assert_int_equal(add(1, 0, 0, 500), 0);
+	assert_int_equal(add(1, 0, 0, 1500), 0);
+	assert_int_equal(add(1, 0, 0, 2500), 0);
+	check(agent_at(0)->datagram_seq, 6, 0, 0, 1);
 }
 
 static void a_full_table_refuses_newcomers(void **state)
@@ -527,12 +573,15 @@ int main(void)
 		cmocka_unit_test(a_large_step_back_is_a_restart),
 		cmocka_unit_test(numbers_wrap),
 		cmocka_unit_test(the_same_again),
+		cmocka_unit_test(what_came_twice),
 		cmocka_unit_test(uptime_says_restart),
 		WITH_AGENTS(sub_agents_count_apart),
 		WITH_AGENTS(a_quick_restart_is_seen_by_uptime),
 		WITH_AGENTS(a_late_datagram_is_no_restart),
 		WITH_AGENTS(uptime_wraps),
 		WITH_AGENTS(a_restart_after_long_uptime),
+		WITH_AGENTS(a_copy_of_a_datagram),
+		WITH_AGENTS(an_agent_that_does_not_count),
 		WITH_AGENTS(a_full_table_refuses_newcomers),
 		WITH_AGENTS(pools_without_loss),
 		WITH_AGENTS(loss_raises_the_effective_rate),

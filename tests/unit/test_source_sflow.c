@@ -388,6 +388,30 @@ static void datagrams_that_are_none(void **state)
 	source_second_free(&second);
 }
 
+static void datagrams_that_come_twice(void **state)
+{
+	struct bed *bed = *state;
+	const struct source_status *st;
+
+	for (uint32_t i = 0; i < 10; i++) {
+		size_t at;
+
+		put_datagram(&bed->build, 1, 0, i, i, 1);
+		at = begin_flow(&bed->build, i, 10, i * 10, 0, 1);
+		put_raw_header(&bed->build, 12, 104, ipv6_packet, sizeof(ipv6_packet));
+		end_part(&bed->build, at);
+		send_build(bed);
+		if (i)
+			send_build(bed);
+	}
+	st = take(bed, NOW_US, 1);
+	assert_int_equal(st[0].received, 19);
+	assert_int_equal(st[0].accepted, 10);
+	assert_int_equal(rejected(&st[0], "repeated"), 9);
+	assert_int_equal(st[1].received, 10);
+	assert_int_equal(row_of(bed, 2, 9, 6)->value.packets, 100);
+}
+
 /* The samples of agents that find no place are counted, under the input's own name. */
 static void more_agents_than_places(void **state)
 {
@@ -623,6 +647,7 @@ int main(void)
 		ON_BED(samples_that_are_no_packet),
 		ON_BED(numbers_beyond_belief),
 		ON_BED(datagrams_that_are_none),
+		ON_BED(datagrams_that_come_twice),
 		ON_BED(more_agents_than_places),
 		ON_BED(loss_and_counters),
 		ON_BED(estimates_and_their_errors),
