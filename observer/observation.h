@@ -31,6 +31,13 @@ enum packet_verdict observation_from_packet(struct observation *o, const uint8_t
 					    uint32_t len_bytes, enum packet_link link,
 					    const struct scitag_set *registered);
 
+/* Whether it is counted as traffic: IP, or a whole frame of something else, which fills the link too
+ * (family 0, untagged). The rest is rejected by its verdict. */
+static inline int observation_is_traffic(const struct observation *o)
+{
+	return o->verdict == PACKET_OK || o->verdict == PACKET_NOT_IP;
+}
+
 /* The cell it belongs to. */
 static inline struct traffic_key observation_key(const struct observation *o)
 {

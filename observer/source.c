@@ -133,10 +133,14 @@ const char *packet_verdict_name(enum packet_verdict v)
 void source_count_verdicts(struct source_status *status,
 			   const uint64_t verdicts[PACKET_VERDICT_COUNT])
 {
-	status->accepted = verdicts[PACKET_OK];
-	status->received = verdicts[PACKET_OK];
+	size_t n = 0;
+
+	status->accepted = verdicts[PACKET_OK] + verdicts[PACKET_NOT_IP];
+	status->received = status->accepted;
 	for (unsigned int v = PACKET_OK + 1; v < PACKET_VERDICT_COUNT; v++) {
-		status->rejected[v - 1] = (struct source_reason){
+		if (v == PACKET_NOT_IP)
+			continue;
+		status->rejected[n++] = (struct source_reason){
 			packet_verdict_name((enum packet_verdict)v), verdicts[v]};
 		status->received += verdicts[v];
 	}

@@ -61,7 +61,7 @@ void source_registry(const struct source_context *ctx, struct scitag_set *regist
 		     uint64_t *generation);
 /* Move an aggregate's second into out->rows. */
 void source_take_rows(struct aggregate *a, struct source_second *out);
-/* Fill received, accepted and rejected of a status from counts by enum packet_verdict; dropped must
+/* Fill received, accepted (frames that are no IP included) and rejected of a status from counts by enum packet_verdict; dropped must
  * be filled already. */
 void source_count_verdicts(struct source_status *status,
 			   const uint64_t verdicts[PACKET_VERDICT_COUNT]);

@@ -38,7 +38,7 @@ static void on_frame(void *arg, const struct capture_frame *f)
 	p->bytes += f->frame_bytes;
 	p->verdicts[observation_from_packet(&o, f->bytes, f->captured_bytes,
 					    capture_packet_link(p->capture), &p->registered)]++;
-	if (o.verdict != PACKET_OK)
+	if (!observation_is_traffic(&o))
 		return;
 	o.direction = (uint8_t)site_direction(p->ctx.site, &o.key);
 	aggregate_add(p->aggregate, &o);

@@ -60,7 +60,7 @@ start() { # start LOG COMMAND...: in the background; $started is its process id
 }
 stop() { # stop PID [SIGNAL]: ends it and waits; $stopped is its exit code
 	kill -"${2:-TERM}" "$1" 2>/dev/null
-	wait "$1"
+	wait "$1" 2>/dev/null
 	stopped=$?
 	pids=$(echo "$pids" | tr ' ' '\n' | grep -vx "$1" | tr '\n' ' ')
 }
