@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "firefly/firefly.h"
+#include "observer/flow_usage.h"
 #include "observer/sender_limit.h"
 #include "observer/source.h"
 #include "observer/udp.h"
@@ -27,6 +28,7 @@ _Static_assert(CLAIMS_MAX < SLOT_FREE, "a row's number is kept in 16 bits");
 struct firefly_source {
 	struct udp *udp;
 	struct sender_limit *limit;
+	struct flow_usage *usage;
 	uint16_t id;
 	uint64_t hash_key;
 	uint64_t received_bytes;
@@ -149,6 +151,7 @@ static void on_datagram(void *arg, const struct udp_datagram *d)
 	f->counts[verdict]++;
 	if (verdict == FIREFLY_OK) {
 		f->producers[ff.producer]++;
+		flow_usage_settle(f->usage, &ff);
 		add_claim(f, &ff);
 	}
 }
@@ -249,6 +252,7 @@ static void firefly_source_close(void *self)
 
 	udp_close(f->udp);
 	sender_limit_close(f->limit);
+	flow_usage_close(f->usage);
 	free(f);
 }
 
@@ -267,7 +271,8 @@ int source_firefly_open(struct source **out, const struct source_context *ctx, c
 		f->hash_key = (uint64_t)clock_mono_ns();
 	clear_claims(f);
 	f->limit = sender_limit_open(SENDER_PER_S);
-	err = f->limit ? udp_open(&f->udp, "firefly", listen) : -ENOMEM;
+	f->usage = flow_usage_open();
+	err = f->limit && f->usage ? udp_open(&f->udp, "firefly", listen) : -ENOMEM;
 	if (err)
 		goto fail;
 	snprintf(name, sizeof(name), "firefly:%s", udp_name(f->udp));
