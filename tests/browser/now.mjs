@@ -32,11 +32,13 @@ check("the recipes name the ports of this observer", recipes.includes(`${observe
 await picture("empty");
 
 // --- live ------------------------------------------------------------------------------------------
-const traffic = new Traffic(observer.sflow, SAMPLES_PER_S);
+const feed = { sflow_port: observer.sflow, firefly_port: observer.firefly, per_second: SAMPLES_PER_S };
+const traffic = new Traffic(feed);
 const fed_ms = Date.now();
 const drawn = await until(10, async () => await chart("layers") >= 10);
 check(`the chart shows stacked data within 10 s of the first sample (${((Date.now() - fed_ms) / 1000).toFixed(1)} s)`, drawn);
 check("the badge says live", await until(5, async () => await live() === "live"));
+check("fireflies are counted a second", await until(8, async () => await page.locator("[data-tile=fireflies]").getAttribute("data-value") >= 1));
 const newest_s = await chart("newest"), total = await chart("total");
 check("the newest second moves and the total grows with it, without a reload",
   await until(5, async () => await chart("newest") >= newest_s + 2 && await chart("total") > total));
@@ -76,6 +78,11 @@ check("what the table says of each tag is what the API says, to the byte",
   sorted(await pageTags()) === sorted(await api()), { page: await pageTags(), api: await api() });
 check("the chart's total is the sum of the truth", await chart("total") === Object.values(truth).reduce((a, b) => a + b, 0));
 
+const inputs = (await observer.ask("/api/v1/sources")).sources;
+const accepted = kind => inputs.filter(s => s.kind === kind).reduce((sum, s) => sum + s.accepted, 0);
+check(`every one of ${traffic.fireflies} fireflies and every sample was accepted`, accepted("firefly_input") === traffic.fireflies
+  && accepted("sflow_agent") === [...traffic.truth.values()].reduce((sum, t) => sum + t.samples, 0), inputs);
+
 const grades = Object.fromEntries(traffic.by(([, , grade]) => grade));
 const pageGrades = () => page.locator(".coverage tbody tr").evaluateAll(rows =>
   Object.fromEntries(rows.map(r => [r.dataset.grade, Number(r.dataset.bytes)])));
@@ -108,7 +115,7 @@ check("it is said for screen readers, with the error", /± [\d.]+ %/.test(await 
 await page.keyboard.press("Escape");
 
 // --- one source, one direction, a hidden experiment: in the address, and it survives a reload -----------
-const second = new Traffic(observer.sflow, SAMPLES_PER_S, 2);
+const second = new Traffic({ ...feed, seed: 2 });
 check("a hint is shown while several sources are added up", await until(10, () => page.locator(".hint").isVisible()));
 await page.selectOption("#source", "sflow:192.0.2.252");
 await page.selectOption("#direction", "in");

@@ -1,5 +1,6 @@
-// Three switches sending sFlow version 5, made here byte by byte, with the truth kept beside it: what
-// the page and the API have to show is known before the observer has seen a packet.
+// Three switches sending sFlow version 5, made here byte by byte, and a storage server sending fireflies,
+// with the truth kept beside them: what the page and the API have to show is known before the observer
+// has seen a packet.
 
 import dgram from "node:dgram";
 
@@ -138,21 +139,49 @@ class Agent {
   }
 }
 
-/** Sends `per_second` samples a second to 127.0.0.1:port until stopped. */
+/** A START or END as XRootD sends it, of a flow of the first tag. */
+function firefly(state, started_ms, port) {
+  const time = ms => new Date(ms).toISOString().replace("Z", "000+00:00");
+  return `<134>1 ${time(Date.now())} se.example.net xrootd - firefly-json - ` + JSON.stringify({
+    version: 1,
+    "flow-lifecycle": { state, "current-time": time(Date.now()), "start-time": time(started_ms), ...(state === "end" ? { "end-time": time(Date.now()) } : {}) },
+    "flow-id": { afi: "ipv6", "src-ip": "2001:db8:2::1", "dst-ip": "2001:db8:1::1", protocol: "tcp", "src-port": 1094, "dst-port": port },
+    context: { "experiment-id": TAGS[0][0], "activity-id": TAGS[0][1], application: "xrootd" },
+    ...(state === "end" ? { usage: { received: 0, sent: 1e9 } } : {}),
+  });
+}
+
+/** As the load of a link breathes: between 0.5 and 1. */
+const level = t => 0.75 + 0.17 * Math.sin(t / 410) + 0.08 * Math.sin(t / 97);
+
+/** Sends about `per_second` samples a second to 127.0.0.1:sflow_port, and a firefly START and END a
+ * second to firefly_port, until stopped. */
 export class Traffic {
   /** name -> { bytes, packets, samples }, name as in draw() with the direction behind it. */
   truth = new Map();
-  constructor(port, per_second, seed = 1) {
+  fireflies = 0;
+
+  constructor({ sflow_port, firefly_port, per_second, seed = 1 }) {
     this.socket = dgram.createSocket("udp4");
     this.next = random(seed);
     this.agents = AGENTS.map(a => new Agent(a));
-    this.started_ms = Date.now();
-    this.sent = 0;
-    this.timer = setInterval(() => {
-      const due = Math.floor((Date.now() - this.started_ms) / 1000 * per_second);
-      while (this.sent < due)
-        this.sendOne(port);
-    }, 20);
+    this.started_ms = this.last_ms = Date.now();
+    this.owed = 0;
+    this.timers = [
+      setInterval(() => {
+        const now_ms = Date.now();
+        this.owed += per_second * level(now_ms / 1000) * (now_ms - this.last_ms) / 1000;
+        this.last_ms = now_ms;
+        for (; this.owed >= PER_DATAGRAM; this.owed -= PER_DATAGRAM)
+          this.sendOne(sflow_port);
+      }, 20),
+      setInterval(() => {
+        const port = 20000 + this.fireflies % 10000;
+        for (const state of ["start", "end"])
+          this.socket.send(firefly(state, Date.now() - (state === "end" ? 20_000 : 0), port), firefly_port, "127.0.0.1");
+        this.fireflies += 2;
+      }, 1000),
+    ];
   }
 
   sendOne(port) {
@@ -167,7 +196,6 @@ export class Traffic {
       sum.samples++;
       this.truth.set(name, sum);
     }
-    this.sent += PER_DATAGRAM;
     this.socket.send(agent.datagram(drawn.map(d => d.bytes), Date.now() - this.started_ms), port, "127.0.0.1");
   }
 
@@ -182,7 +210,7 @@ export class Traffic {
   }
 
   async stop() {
-    clearInterval(this.timer);
+    this.timers.forEach(clearInterval);
     await new Promise(done => setTimeout(done, 100));
     this.socket.close();
   }
