@@ -303,14 +303,28 @@ static void both_ways(void **state)
 
 /* --- what is refused --------------------------------------------------------------------- */
 
-static void samples_that_are_no_packet(void **state)
+/* A frame that is no IP fills the link, too: it is traffic of no family and without a tag. */
+static void frames_without_ip(void **state)
 {
 	static const uint8_t arp[64] = {2, [11] = 1, 0x08, 0x06};
 	struct bed *bed = *state;
 	const struct source_status *st;
-	size_t at;
 
 	send_header(bed, 1, arp, sizeof(arp), "", 0);
+	st = take(bed, NOW_US, 1);
+	assert_int_equal(st[1].accepted, 1);
+	assert_int_equal(row_of(bed, 0, 0, 0)->value.packets, 10);
+	assert_int_equal(row_of(bed, 0, 0, 0)->value.bytes, 2000);
+	assert_int_equal(row_of(bed, 0, 0, 0)->value.ip_bytes, 0);
+	assert_int_equal(row_of(bed, 0, 0, 0)->key.grade, GRADE_UNTAGGED);
+}
+
+static void samples_that_are_no_packet(void **state)
+{
+	struct bed *bed = *state;
+	const struct source_status *st;
+	size_t at;
+
 	send_header(bed, 12, "", 0, ipv6_packet, 39); /* the header is cut */
 	send_header(bed, 11, "", 0, "\x44", 1);
 	send_header(bed, 4, "", 0, ipv6_packet, 44); /* FDDI */
@@ -323,15 +337,14 @@ static void samples_that_are_no_packet(void **state)
 	end_part(&bed->build, begin_part(&bed->build, 4413 << 12 | 1));
 	send_build(bed);
 	st = take(bed, NOW_US, 1);
-	assert_int_equal(st[1].received, 7);
+	assert_int_equal(st[1].received, 6);
 	assert_int_equal(st[1].accepted, 1);
-	assert_int_equal(rejected(&st[1], "not_ip"), 1);
 	assert_int_equal(rejected(&st[1], "short"), 2);
 	assert_int_equal(rejected(&st[1], "unknown_link"), 1);
 	assert_int_equal(rejected(&st[1], "no_packet"), 1);
 	assert_int_equal(rejected(&st[1], "damaged"), 1);
 	assert_int_equal(rejected(&st[0], "malformed"), 1); /* the datagram with the short one */
-	assert_int_equal(st[0].accepted, 5);
+	assert_int_equal(st[0].accepted, 4);
 	assert_string_equal(st[0].detail, "1 agents, 1 samples of unknown kind");
 	assert_int_equal(bed->second.n_rows, 1);
 }
@@ -644,6 +657,7 @@ int main(void)
 		ON_BED(sampled_ip),
 		ON_BED(rate_zero),
 		ON_BED(both_ways),
+		ON_BED(frames_without_ip),
 		ON_BED(samples_that_are_no_packet),
 		ON_BED(numbers_beyond_belief),
 		ON_BED(datagrams_that_are_none),
