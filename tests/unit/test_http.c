@@ -910,6 +910,8 @@ static void who_does_not_read_holds_up_nobody(void **state)
 
 	say(fd, request, sizeof(request) - 1);
 	hear_until(h, 0, "retry:");
+	for (int i = 0; i < 50 && metric("scitag_http_streams") != 2; i++)
+		usleep(20000);
 	for (int i = 0; i < 60; i++) { /* 380 rows are about 90 kB */
 		int64_t start = clock_mono_ns(), took;
 
@@ -922,11 +924,13 @@ static void who_does_not_read_holds_up_nobody(void **state)
 		h->n = at = 0; /* there would be too much of it */
 		memset(h->text, 0, sizeof(h->text));
 	}
-	assert_true(slowest_ns < NS_PER_S);
-	assert_true(metric("scitag_http_streams") == 2);
+	assert_true(slowest_ns < TIMEOUT_S * NS_PER_S);
 	for (int i = 0; i < 80 && metric("scitag_http_streams") != 1; i++)
 		usleep(100000); /* TIMEOUT_S without a byte taken */
 	assert_true(metric("scitag_http_streams") == 1);
+	tick(1); /* and the other one goes on */
+	snprintf(id, sizeof(id), "id: %lld\n", (long long)f.newest_utc_s);
+	hear_until(h, 0, id);
 	stop_listening(h);
 	close(fd);
 	wait_for_streams(0);
