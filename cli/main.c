@@ -13,6 +13,7 @@ const struct cli_verb cli_verbs[] = {
 	{"read", verb_read, &read_program},
 	{"gen", verb_gen, &gen_program},
 	{"replay", verb_replay, &replay_program},
+	{"check", verb_check, &check_program},
 	{"doctor", verb_doctor, &doctor_program},
 	{"completion", verb_completion, &completion_program},
 	{NULL, NULL, NULL},

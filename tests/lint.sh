@@ -25,7 +25,7 @@ allow store "wire base"
 allow web "store registry wire base"
 allow observer "web store registry xdp sflow firefly wire base"
 allow marker "firefly registry wire base"
-allow cli "observer store registry xdp sflow firefly wire base"
+allow cli "observer marker store registry xdp sflow firefly wire base"
 for f in $(git ls-files '*.c' '*.h' 2>/dev/null); do
 	case $f in
 	firefly/parse.c | registry/*.c | web/*.[ch] | cli/*.[ch] | marker/*.c | tests/*) ;;
