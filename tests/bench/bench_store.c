@@ -1,0 +1,296 @@
+/* What the store makes of 40 active tags in 2 directions from one source, with 64 + 1 rows of
+ * unregistered labels in each direction beside them:
+ *   rows a second into SQLite, one transaction for each second put, and how that compares with plain
+ *   INSERTs of the same rows into a table without any of it, in the same run;
+ *   bytes of the file for a day;
+ *   answers from a store as full as a year makes it: 24 h of 10 s, 14 d of minutes, 90 d of 10 min,
+ *   a year of hours and days. Its tables are filled by SQL, the questions go through store_query.
+ *
+ *   bench_store [DIRECTORY]    (default /tmp; needs 2 GB and a minute)
+ *
+ * By hand, after make (tests/bench/run.sh does the same):
+ *   cc -O2 -std=gnu11 -D_GNU_SOURCE -I. tests/bench/bench_store.c build/lib/store.a build/lib/base.a \
+ *      -lsqlite3 -lpthread -lm -o build/bench_store */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/store.h"
+
+#define T0          1767225600 /* 2026-01-01T00:00:00Z */
+#define DAY_S       86400
+#define YEAR_S      (365 * DAY_S)
+#define TAGS        40
+#define NOISE       65
+#define ROWS        (2 * (TAGS + NOISE))
+#define PUT_SECONDS 1200
+#define ASKED       60 /* times each question is asked */
+
+static char path[512], url[600];
+
+static void die(const char *what)
+{
+	fprintf(stderr, "bench_store: %s\n", what);
+	exit(1);
+}
+
+static void remove_files(void)
+{
+	static const char *const ends[] = {"", "-wal", "-shm", "-lock"};
+	char name[600];
+
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+		unlink(name);
+	}
+}
+
+static struct store *open_store(void)
+{
+	struct store_config cfg;
+	struct store *s = NULL;
+
+	store_config_default(&cfg);
+	cfg.url = url;
+	cfg.max_size_bytes = 0;
+	if (store_open(&s, &cfg) < 0)
+		die("cannot open the store");
+	return s;
+}
+
+static struct traffic_row make_row(int nth)
+{
+	int direction = nth % 2, tag = nth / 2;
+	int registered = tag < TAGS, folded = tag == TAGS + NOISE - 1;
+
+	return (struct traffic_row){
+		.key = {.source = 1,
+			.direction = direction ? DIRECTION_IN : DIRECTION_OUT,
+			.family = 6,
+			.carrier = CARRIER_LABEL,
+			.grade = registered ? GRADE_REGISTERED : GRADE_UNREGISTERED,
+			.experiment = folded       ? STORE_FOLDED
+				      : registered ? 2 + tag / 20
+						   : 100 + tag,
+			.activity = folded ? STORE_FOLDED : 1 + tag % 20},
+		.value = {.packets = 1000 + (uint64_t)nth,
+			  .bytes = 1500000 + (uint64_t)nth * 1501,
+			  .ip_bytes = 1480000,
+			  .samples = 1000,
+			  .bytes_variance = 1e9,
+			  .codes = folded ? 200 : 1},
+	};
+}
+
+static struct bucket *make_second(int64_t utc_s, int rows)
+{
+	struct bucket *b = bucket_new(utc_s, (size_t)rows, 0, 0);
+
+	for (int i = 0; i < rows; i++)
+		b->rows[i] = make_row(i);
+	return b;
+}
+
+static double seconds_since(int64_t start_mono_ns)
+{
+	return (double)(clock_mono_ns() - start_mono_ns) / 1e9;
+}
+
+/* --- rows a second ------------------------------------------------------------------------- */
+
+static double store_rows_per_s(void)
+{
+	struct store *s = open_store();
+	int64_t start = clock_mono_ns();
+	double took_s;
+
+	for (int t = 0; t < PUT_SECONDS; t++) {
+		store_put(s, make_second(T0 + t, ROWS));
+		if (store_flush(s, 20000) < 0) /* one transaction each */
+			die("cannot write");
+	}
+	took_s = seconds_since(start);
+	store_close(s);
+	return PUT_SECONDS * ROWS / took_s;
+}
+
+static void run(sqlite3 *handle, const char *sql)
+{
+	if (sqlite3_exec(handle, sql, NULL, NULL, NULL) != SQLITE_OK)
+		die(sqlite3_errmsg(handle));
+}
+
+static double plain_rows_per_s(void)
+{
+	sqlite3 *handle = NULL;
+	sqlite3_stmt *st = NULL;
+	int64_t start;
+	double took_s;
+
+	remove_files();
+	sqlite3_open(path, &handle);
+	run(handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		    "CREATE TABLE plain (a, b, c, d, e, f, g, h, i, j, k, l, m, n)");
+	sqlite3_prepare_v2(handle, "INSERT INTO plain VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", -1,
+			   &st, NULL);
+	start = clock_mono_ns();
+	for (int t = 0; t < PUT_SECONDS; t++) {
+		run(handle, "BEGIN");
+		for (int i = 0; i < ROWS; i++) {
+			for (int column = 1; column <= 14; column++)
+				sqlite3_bind_int64(st, column, column < 9 ? i % 8 : 1500000 + i);
+			sqlite3_step(st);
+			sqlite3_reset(st);
+		}
+		run(handle, "COMMIT");
+	}
+	took_s = seconds_since(start);
+	sqlite3_finalize(st);
+	sqlite3_close(handle);
+	remove_files();
+	return PUT_SECONDS * ROWS / took_s;
+}
+
+/* --- bytes a day --------------------------------------------------------------------------- */
+
+/* All rows once in each 10 s: the same rows in the database as from every second. */
+static double bytes_of_a_day(int rows)
+{
+	struct store *s = open_store();
+	struct stat st;
+
+	for (int t = 0; t <= DAY_S; t += 10) {
+		store_put(s, make_second(T0 + t, rows));
+		if (t % 600 == 0 && store_flush(s, 20000) < 0)
+			die("cannot write");
+	}
+	store_close(s);
+	if (stat(path, &st) < 0)
+		die("no file");
+	remove_files();
+	return (double)st.st_size;
+}
+
+/* --- a year -------------------------------------------------------------------------------- */
+
+static void fill_table(sqlite3 *handle, const char *name, int width_s, int64_t span_s,
+		       int64_t end_utc_s)
+{
+	char sql[1024];
+
+	for (int i = 0; i < ROWS; i++) {
+		struct traffic_row r = make_row(i);
+
+		snprintf(sql, sizeof(sql), "INSERT INTO row VALUES (1, %d, 6, 1, %d, %d, %d)",
+			 r.key.direction, r.key.grade, r.key.experiment, r.key.activity);
+		if (strcmp(name, "10s") == 0)
+			run(handle, sql);
+	}
+	snprintf(sql, sizeof(sql),
+		 "WITH RECURSIVE t(b) AS (SELECT %lld UNION ALL SELECT b + %d FROM t WHERE b + %d "
+		 "< %lld) "
+		 "INSERT INTO traffic_%s SELECT b, row.*, 1000 * %d, 1500000 * %d, 1480000 * %d, "
+		 "1000, 1e9, 1 "
+		 "FROM t CROSS JOIN (SELECT * FROM row ORDER BY 1, 2, 3, 4, 5, 6, 7) AS row",
+		 (long long)(end_utc_s - span_s), width_s, width_s, (long long)end_utc_s, name,
+		 width_s, width_s, width_s);
+	run(handle, sql);
+	snprintf(sql, sizeof(sql), "INSERT OR REPLACE INTO levels VALUES ('%s', %d, %lld, %lld)",
+		 name, width_s, (long long)end_utc_s,
+		 (long long)(span_s < YEAR_S ? end_utc_s - span_s : 0));
+	run(handle, sql);
+}
+
+static void fill_year(int64_t end_utc_s)
+{
+	static const struct {
+		const char *name;
+		int width_s;
+		int64_t span_s;
+	} tables[] = {
+		{"10s", 10, DAY_S},   {"1m", 60, 14 * DAY_S}, {"10m", 600, 90 * DAY_S},
+		{"1h", 3600, YEAR_S}, {"1d", 86400, YEAR_S},
+	};
+	sqlite3 *handle = NULL;
+
+	store_close(open_store()); /* makes the schema */
+	sqlite3_open(path, &handle);
+	run(handle, "PRAGMA synchronous = OFF; BEGIN;"
+		    "CREATE TEMP TABLE row (source, direction, family, carrier, grade, experiment, "
+		    "activity)");
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		fill_table(handle, tables[i].name, tables[i].width_s, tables[i].span_s, end_utc_s);
+	run(handle, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
+	sqlite3_close(handle);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void ask(struct store *s, const char *what, int64_t from_utc_s, int64_t to_utc_s,
+		uint32_t step_s)
+{
+	struct store_query q = {.from_utc_s = from_utc_s,
+				.to_utc_s = to_utc_s,
+				.step_s = step_s,
+				.group = 1u << DIM_EXPERIMENT | 1u << DIM_ACTIVITY |
+					 1u << DIM_DIRECTION};
+	double took_ms[ASKED];
+	size_t n_points = 0, n_series = 0;
+
+	for (int i = 0; i < ASKED; i++) {
+		struct store_result *r = NULL;
+		int64_t start = clock_mono_ns();
+
+		if (store_query(s, &q, &r) < 0)
+			die("cannot ask");
+		took_ms[i] = seconds_since(start) * 1e3;
+		n_points = r->n_points;
+		n_series = r->n_series;
+		store_result_free(r);
+	}
+	qsort(took_ms, ASKED, sizeof(took_ms[0]), by_size);
+	printf("%-28s %6.1f ms median  %6.1f ms p95   %zu series x %zu points\n", what,
+	       took_ms[ASKED / 2], took_ms[ASKED * 95 / 100], n_series, n_points);
+}
+
+int main(int argc, char **argv)
+{
+	int64_t end_utc_s = T0 + YEAR_S;
+	double rows_per_s, plain;
+	struct store *s;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/bench_store.db", argc > 1 ? argv[1] : "/tmp");
+	snprintf(url, sizeof(url), "sqlite:%s", path);
+	log_open(LOG_LEVEL_ERROR, 0);
+	remove_files();
+	rows_per_s = store_rows_per_s();
+	plain = plain_rows_per_s();
+	printf("rows into SQLite             %.0f rows/s (%d a second put), %.2f of plain INSERTs "
+	       "(%.0f rows/s)\n",
+	       rows_per_s, ROWS, rows_per_s / plain, plain);
+	printf("a day of 40 tags, 2 directions         %.1f MB\n", bytes_of_a_day(2 * TAGS) / 1e6);
+	printf("the same with unregistered labels      %.1f MB\n", bytes_of_a_day(ROWS) / 1e6);
+	fill_year(end_utc_s);
+	stat(path, &st);
+	printf("a year's store                         %.0f MB\n", (double)st.st_size / 1e6);
+	s = open_store();
+	ask(s, "last hour, 10 s", end_utc_s - 3600, end_utc_s, 10);
+	ask(s, "last 7 days, 20 min", end_utc_s - 7 * DAY_S, end_utc_s, 1200);
+	ask(s, "last 7 days, 10 min", end_utc_s - 7 * DAY_S, end_utc_s, 600);
+	ask(s, "last year, 1 day", end_utc_s - YEAR_S, end_utc_s, DAY_S);
+	ask(s, "last year, total", end_utc_s - YEAR_S, end_utc_s, 0);
+	ask(s, "last 90 days, 3 h", end_utc_s - 90 * DAY_S, end_utc_s, 3 * 3600);
+	store_close(s);
+	remove_files();
+	return 0;
+}
