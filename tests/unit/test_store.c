@@ -465,10 +465,10 @@ static struct truth put_days(struct store *s, int days, unsigned int seed)
 	struct truth t = {.start_utc_s = T0};
 	int64_t utc_s = T0;
 
-	t.seconds = calloc((size_t)days * DAY_S / 20, sizeof(*t.seconds));
+	t.seconds = calloc((size_t)days * DAY_S / 40, sizeof(*t.seconds));
 	srand(seed);
 	while (utc_s < T0 + days * DAY_S) {
-		struct bucket *b = bucket_new(utc_s, 30, 0, 0);
+		struct bucket *b = bucket_new(utc_s, 20, 0, 0);
 
 		t.seconds[t.n].utc_s = utc_s;
 		for (size_t i = 0; i < b->n_rows; i++) {
@@ -490,7 +490,7 @@ static struct truth put_days(struct store *s, int days, unsigned int seed)
 		store_put(s, b);
 		if (t.n % 100 == 0)
 			flush(s);
-		utc_s += rand() % 50 ? 20 + rand() % 40 : rand() % 7200;
+		utc_s += rand() % 50 ? 40 + rand() % 40 : rand() % 7200;
 		utc_s += utc_s == t.seconds[t.n - 1].utc_s;
 	}
 	flush(s);
@@ -676,10 +676,10 @@ static void the_file_stays_below_its_size(void **state)
 	struct store *s;
 
 	(void)state;
-	cfg.max_size_bytes = 1 << 20;
+	cfg.max_size_bytes = 512 << 10;
 	s = open_with(&cfg);
-	for (int t = 0; t < DAY_S + 3600; t += 10) { /* 30 rows of 50 bytes each 10 s: 13 MB */
-		struct bucket *b = bucket_new(T0 + t, 30, 0, 0);
+	for (int t = 0; t < DAY_S + 3600; t += 10) { /* 10 rows of 50 bytes each 10 s: 4 MB */
+		struct bucket *b = bucket_new(T0 + t, 10, 0, 0);
 
 		for (size_t i = 0; i < b->n_rows; i++)
 			b->rows[i] = tag_row(2, (int)i, 1000000);
@@ -692,14 +692,14 @@ static void the_file_stays_below_its_size(void **state)
 	}
 	flush(s);
 	store_status(s, &status);
-	assert_true(status.trimmed_rows > 100000);
-	assert_int_equal(status.max_size_bytes, 1 << 20);
+	assert_true(status.trimmed_rows > 50000);
+	assert_int_equal(status.max_size_bytes, 512 << 10);
 	/* What is coarse outlives what is fine: the day is whole. */
-	assert_int_equal(total_bytes(s, T0, T0 + DAY_S, DAY_S), 8640ull * 30 * 1000000);
+	assert_int_equal(total_bytes(s, T0, T0 + DAY_S, DAY_S), 8640ull * 10 * 1000000);
 	store_close(s);
 	assert_int_equal(stat(path, &st), 0);
 	assert_true((uint64_t)st.st_size <= cfg.max_size_bytes);
-	cfg.max_size_bytes = 1 << 19; /* lowered: the file shrinks */
+	cfg.max_size_bytes = 256 << 10; /* lowered: the file shrinks */
 	s = open_with(&cfg);
 	for (int t = 0; t < 600; t++)
 		put_row(s, T0 + DAY_S + 3600 + t, tag_row(2, 9, 1));
