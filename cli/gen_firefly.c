@@ -446,7 +446,7 @@ static void on_flow(void *arg, const struct gen_flow *f, int is_over)
 				   "processed='src.internal(s_local#0)=1'";
 	struct writer *w = arg;
 	struct teller t;
-	int64_t at;
+	int64_t start_at, end_at;
 
 	if (f->claim.experiment == 0)
 		return;
@@ -456,19 +456,19 @@ static void on_flow(void *arg, const struct gen_flow *f, int is_over)
 	w->disagreeing_flows +=
 		f->class == GEN_MARKED &&
 		(f->tag.experiment != f->claim.experiment || f->tag.activity != f->claim.activity);
-	at = f->first_utc_us + 1000 + gen_random_below(&w->random, 50000);
-	say(w, &t, FIREFLY_START, at);
+	start_at = f->first_utc_us + 1000 + gen_random_below(&w->random, 50000);
+	end_at = f->last_utc_us + 1000 + gen_random_below(&w->random, 90000);
+	say(w, &t, FIREFLY_START, start_at);
 	if (t.producer == FIREFLY_FLOWD_GO || t.producer == FIREFLY_OURS)
-		for (at = f->first_utc_us + ONGOING_EVERY_US; at < f->last_utc_us;
+		for (int64_t at = f->first_utc_us + ONGOING_EVERY_US; at < f->last_utc_us;
 		     at += ONGOING_EVERY_US)
 			say(w, &t, FIREFLY_ONGOING, at);
 	if (is_over)
-		say(w, &t, FIREFLY_END,
-		    f->last_utc_us + 1000 + gen_random_below(&w->random, 90000));
+		say(w, &t, FIREFLY_END, end_at > start_at ? end_at : start_at + 1);
 	if (gen_random_below(&w->random, JUNK_ONE_IN) == 0) {
 		struct flow_key key = datagram_key(&t);
 
-		keep(w, at, &key, junk, sizeof(junk) - 1);
+		keep(w, start_at, &key, junk, sizeof(junk) - 1);
 		w->junk++;
 	}
 }

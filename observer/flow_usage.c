@@ -1,9 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "base/clock.h"
 #include "observer/flow_usage.h"
+#include "observer/hash.h"
 
 #define WAYS 4
 
@@ -15,7 +14,7 @@ struct start {
 };
 
 struct flow_usage {
-	uint64_t secret; /* so that nobody can choose whose set to share */
+	uint64_t secret;
 	uint64_t noted;
 	struct start starts[FLOW_USAGE_MAX];
 };
@@ -24,8 +23,8 @@ struct flow_usage *flow_usage_open(void)
 {
 	struct flow_usage *u = calloc(1, sizeof(*u));
 
-	if (u && getrandom(&u->secret, sizeof(u->secret), 0) != sizeof(u->secret))
-		u->secret = (uint64_t)clock_mono_ns();
+	if (u)
+		u->secret = hash_secret();
 	return u;
 }
 
@@ -36,12 +35,9 @@ void flow_usage_close(struct flow_usage *u)
 
 static struct start *set_of(struct flow_usage *u, const struct flow_key *key)
 {
-	const uint8_t *bytes = (const uint8_t *)key;
-	uint64_t h = u->secret;
+	uint64_t h = hash_bytes(u->secret, key, sizeof(*key));
 
-	for (size_t i = 0; i < sizeof(*key); i++) /* FNV-1a */
-		h = (h ^ bytes[i]) * 0x100000001B3u;
-	return &u->starts[(h ^ h >> 32) % (FLOW_USAGE_MAX / WAYS) * WAYS];
+	return &u->starts[h % (FLOW_USAGE_MAX / WAYS) * WAYS];
 }
 
 static struct start *find(struct start *set, const struct firefly *ff)

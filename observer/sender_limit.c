@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
+#include "observer/hash.h"
 #include "observer/sender_limit.h"
 
 #define WAYS 4
@@ -13,7 +13,7 @@ struct sender {
 };
 
 struct sender_limit {
-	uint64_t secret; /* so that nobody can choose whose set to share */
+	uint64_t secret;
 	int64_t ns_per_token;
 	struct sender senders[SENDER_LIMIT_SENDERS];
 };
@@ -24,8 +24,7 @@ struct sender_limit *sender_limit_open(uint32_t per_s)
 
 	if (!l)
 		return NULL;
-	if (getrandom(&l->secret, sizeof(l->secret), 0) != sizeof(l->secret))
-		l->secret = (uint64_t)clock_mono_ns();
+	l->secret = hash_secret();
 	l->ns_per_token = NS_PER_S / per_s;
 	return l;
 }
@@ -38,11 +37,9 @@ void sender_limit_close(struct sender_limit *l)
 static struct sender *find(struct sender_limit *l, const uint8_t ip[16])
 {
 	struct sender *set, *quietest;
-	uint64_t h = l->secret;
+	uint64_t h = hash_bytes(l->secret, ip, 16);
 
-	for (size_t i = 0; i < 16; i++) /* FNV-1a */
-		h = (h ^ ip[i]) * 0x100000001B3u;
-	set = quietest = &l->senders[(h ^ h >> 32) % (SENDER_LIMIT_SENDERS / WAYS) * WAYS];
+	set = quietest = &l->senders[h % (SENDER_LIMIT_SENDERS / WAYS) * WAYS];
 	for (size_t i = 0; i < WAYS; i++) {
 		if (memcmp(set[i].ip, ip, 16) == 0)
 			return &set[i];

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/log.h"
 #include "firefly/firefly.h"
 #include "observer/flow_usage.h"
+#include "observer/hash.h"
 #include "observer/sender_limit.h"
 #include "observer/source.h"
 #include "observer/udp.h"
@@ -30,7 +30,7 @@ struct firefly_source {
 	struct sender_limit *limit;
 	struct flow_usage *usage;
 	uint16_t id;
-	uint64_t hash_key;
+	uint64_t secret; /* of the hash */
 	uint64_t received_bytes;
 	uint64_t counts[REASON_COUNT]; /* by enum firefly_verdict, since the start */
 	uint64_t producers[FIREFLY_PRODUCER_COUNT];
@@ -42,16 +42,6 @@ struct firefly_source {
 	struct claim_row claims[CLAIMS_MAX + 1]; /* the last one is the others' */
 	uint16_t slots[CLAIM_SLOTS];             /* numbers of rows, by hash */
 };
-
-/* FNV-1a over a secret start; CLAIM_PROBES bounds what a forger of collisions could gain. */
-static uint64_t hash(uint64_t h, const void *bytes, size_t len_bytes)
-{
-	const uint8_t *p = bytes;
-
-	for (size_t i = 0; i < len_bytes; i++)
-		h = (h ^ p[i]) * 0x100000001B3u;
-	return h ^ h >> 32;
-}
 
 /* --- the second's claims ------------------------------------------------------------------ */
 
@@ -72,9 +62,9 @@ static struct claim_row *find_claim(struct firefly_source *f, const struct firef
 		.activity = ff->tag.activity,
 		.family = ff->key.family,
 	};
-	uint64_t h = hash(f->hash_key, &ff->tag, sizeof(ff->tag));
+	uint64_t h = hash_bytes(f->secret, &ff->tag, sizeof(ff->tag));
 
-	h = hash(h ^ ff->key.family, ff->application, strlen(ff->application));
+	h = hash_bytes(h ^ ff->key.family, ff->application, strlen(ff->application));
 	memcpy(wanted.application, ff->application, sizeof(wanted.application));
 	for (size_t i = 0; i < CLAIM_PROBES; i++) {
 		uint16_t *slot = &f->slots[(h + i) % CLAIM_SLOTS];
@@ -267,8 +257,7 @@ int source_firefly_open(struct source **out, const struct source_context *ctx, c
 	if (!f)
 		return log_fail(-ENOMEM, "firefly", "listen on %s", listen);
 	f->first_seen_utc_s = f->last_seen_utc_s = CLOCK_NEVER;
-	if (getrandom(&f->hash_key, sizeof(f->hash_key), 0) != sizeof(f->hash_key))
-		f->hash_key = (uint64_t)clock_mono_ns();
+	f->secret = hash_secret();
 	clear_claims(f);
 	f->limit = sender_limit_open(SENDER_PER_S);
 	f->usage = flow_usage_open();
