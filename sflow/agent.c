@@ -76,11 +76,19 @@ _Static_assert(!(SFLOW_AGENTS_MAX & (SFLOW_AGENTS_MAX - 1)), "a power of two");
 _Static_assert(!(SFLOW_SOURCES_MAX & (SFLOW_SOURCES_MAX - 1)), "a power of two");
 _Static_assert(!(SFLOW_INTERFACES_MAX & (SFLOW_INTERFACES_MAX - 1)), "a power of two");
 
+#define WINDOW_BITS 64 /* of struct sflow_sequence, and as many marks an agent */
+
+struct mark { /* of a datagram that came */
+	uint32_t fingerprint;
+	int64_t utc_s;
+};
+
 struct sflow_agents {
 	struct table agent_table, source_table, interface_table;
 	uint64_t seed;
 	uint64_t refused;
 	uint32_t datagram_uptime_ms[SFLOW_AGENTS_MAX]; /* of the datagram whose samples now come */
+	struct mark marks[SFLOW_AGENTS_MAX][WINDOW_BITS]; /* by sequence number */
 	struct sflow_agent_state agents[SFLOW_AGENTS_MAX];
 	struct sflow_source_state sources[SFLOW_SOURCES_MAX];
 	struct sflow_interface_state interfaces[SFLOW_INTERFACES_MAX];
@@ -114,8 +122,6 @@ void sflow_agents_close(struct sflow_agents *a)
 }
 
 /* --- sequence numbers ------------------------------------------------------------------- */
-
-#define WINDOW_BITS 64
 
 static enum sflow_step step_of(const struct sflow_sequence *s, uint32_t number)
 {
@@ -185,13 +191,18 @@ static int uptime_restarted(const struct sflow_agent_state *state, const struct 
 	return gained_ms / 1000 > went_by_s + SFLOW_LATE_UPTIME_MS / 1000;
 }
 
-/* The number came before. That is a copy of the datagram, unless the agent does not count at all: then
- * its number never moves, and its uptime does. */
-static int is_copy(const struct sflow_agent_state *state, const struct sflow_datagram *d)
+/* Remember a datagram by its number. Returns whether the same was remembered just now; of an agent
+ * whose number has not moved yet nobody knows. */
+static int is_copy(struct sflow_agents *a, int agent, const struct sflow_datagram *d,
+		   int64_t now_utc_s)
 {
-	const struct sflow_sequence *s = &state->datagram_seq;
+	const struct sflow_sequence *s = &a->agents[agent].datagram_seq;
+	struct mark *mark = &a->marks[agent][d->sequence % WINDOW_BITS];
+	int is_same = mark->fingerprint == d->fingerprint &&
+		      now_utc_s - mark->utc_s <= SFLOW_COPY_S && s->received - s->repeated > 1;
 
-	return s->received - s->repeated > 1 && (int32_t)(d->uptime_ms - state->uptime_ms) <= 0;
+	*mark = (struct mark){.fingerprint = d->fingerprint, .utc_s = now_utc_s};
+	return is_same;
 }
 
 int sflow_agents_add(struct sflow_agents *a, const struct sflow_datagram *d, int64_t now_utc_s)
@@ -220,7 +231,7 @@ int sflow_agents_add(struct sflow_agents *a, const struct sflow_datagram *d, int
 	step = sflow_sequence_add(&state->datagram_seq, d->sequence,
 				  uptime_restarted(state, d, now_utc_s));
 	state->last_seen_utc_s = now_utc_s;
-	if (step == SFLOW_STEP_REPEATED && is_copy(state, d))
+	if (is_copy(a, index, d, now_utc_s) && step == SFLOW_STEP_REPEATED)
 		return -EALREADY;
 	if (step != SFLOW_STEP_LATE)
 		state->uptime_ms = d->uptime_ms;

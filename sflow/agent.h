@@ -15,6 +15,7 @@
 #define SFLOW_WRAP_STEPS        1000000 /* a gap across 2^32 by more is a restart, no wrap */
 #define SFLOW_LATE_UPTIME_MS    10000   /* a late datagram's uptime is back by no more */
 #define SFLOW_SAMPLED_S         300     /* a direction without samples for so long is not sampled */
+#define SFLOW_COPY_S            2       /* what looks the same later is no copy but a replay */
 #define SFLOW_EFFECTIVE_SAMPLES 1000    /* the effective rate forgets half after so many */
 
 struct sflow_sequence { /* 32-bit numbers that wrap, get lost, come late, start again */

@@ -29,7 +29,8 @@ struct sflow_datagram {
 	uint32_t sub_agent;
 	uint32_t sequence;
 	uint32_t uptime_ms;
-	uint32_t n_samples; /* as announced; the walk runs on bytes left */
+	uint32_t n_samples;   /* as announced; the walk runs on bytes left */
+	uint32_t fingerprint; /* of its length, first and last bytes: equal in copies */
 };
 
 enum sflow_sample_kind { SFLOW_FLOW, SFLOW_COUNTERS, SFLOW_DISCARD };

@@ -262,6 +262,26 @@ static void four_billion_samples(void **state)
 	assert_int_equal(w.n, 1);
 }
 
+/* Copies have the same fingerprint; another sequence number, length, first or last word changes it. */
+static void fingerprints(void **state)
+{
+	static const size_t changed_at[] = {16, 20, 28, 60};
+	uint32_t original;
+
+	(void)state;
+	put_datagram(build, 1, 0, 1, 1, 1);
+	end_part(build, begin_flow(build, 1, 100, 1, 0, 0));
+	original = walk_build().datagram.fingerprint;
+	assert_int_equal(walk_build().datagram.fingerprint, original);
+	for (size_t i = 0; i < sizeof(changed_at) / sizeof(changed_at[0]); i++) {
+		build->bytes[changed_at[i] + 3] ^= 1;
+		assert_int_not_equal(walk_build().datagram.fingerprint, original);
+		build->bytes[changed_at[i] + 3] ^= 1;
+	}
+	put32(build, 0);
+	assert_int_not_equal(walk_build().datagram.fingerprint, original);
+}
+
 static void bytes_behind_the_last_sample_are_left_alone(void **state)
 {
 	struct walk w;
@@ -914,6 +934,7 @@ int main(void)
 		cmocka_unit_test(verdicts_have_names),
 		cmocka_unit_test(no_samples_is_a_datagram),
 		cmocka_unit_test(four_billion_samples),
+		cmocka_unit_test(fingerprints),
 		cmocka_unit_test(bytes_behind_the_last_sample_are_left_alone),
 		cmocka_unit_test(unknown_kinds_are_stepped_over),
 		cmocka_unit_test(short_samples_cost_themselves),

@@ -113,12 +113,14 @@ static void uptime_says_restart(void **state)
 
 static struct sflow_agents *agents;
 static int64_t now_utc_s;
+static uint32_t fingerprint; /* of the next datagram; 0: its uptime */
 
 static int open_agents(void **state)
 {
 	(void)state;
 	agents = sflow_agents_open();
 	now_utc_s = NOW;
+	fingerprint = 0;
 	return agents ? 0 : -1;
 }
 
@@ -135,7 +137,8 @@ static int add(uint8_t agent, uint32_t sub_agent, uint32_t sequence, uint32_t up
 				   .agent_family = 4,
 				   .sub_agent = sub_agent,
 				   .sequence = sequence,
-				   .uptime_ms = uptime_ms};
+				   .uptime_ms = uptime_ms,
+				   .fingerprint = fingerprint ? fingerprint : uptime_ms};
 
 	return sflow_agents_add(agents, &d, now_utc_s);
 }
@@ -218,6 +221,20 @@ static void a_copy_of_a_datagram(void **state)
 	assert_int_equal(add(1, 1, 12, 1020), 1); /* another sub-agent */
 	assert_int_equal(agent_at(0)->datagram_seq.repeated, 3);
 	check(agent_at(0)->datagram_seq, 6, 0, 0, 0);
+}
+
+/* A recording of the same agent, played again: other contents, or the same but later. */
+static void a_replay_is_no_copy(void **state)
+{
+	(void)state;
+	for (uint32_t round = 0; round < 3; round++) {
+		fingerprint = round ? 77 : 0;
+		if (round == 2)
+			now_utc_s += SFLOW_COPY_S + 1;
+		for (uint32_t i = 1; i <= 5; i++)
+			assert_int_equal(add(1, 0, i, 1000 + i), 0);
+	}
+	assert_int_equal(add(1, 0, 5, 1005), -EALREADY);
 }
 
 /* An agent that numbers all its datagrams 0, also after it started again. */
@@ -581,6 +598,7 @@ int main(void)
 		WITH_AGENTS(uptime_wraps),
 		WITH_AGENTS(a_restart_after_long_uptime),
 		WITH_AGENTS(a_copy_of_a_datagram),
+		WITH_AGENTS(a_replay_is_no_copy),
 		WITH_AGENTS(an_agent_that_does_not_count),
 		WITH_AGENTS(a_full_table_refuses_newcomers),
 		WITH_AGENTS(pools_without_loss),
