@@ -74,7 +74,7 @@ check "and the nearest is named" grep -q "did you mean 'Analysis Input'" "$work/
 
 # --- the registry, against a server
 same "one experiment" 4 "$("$scitag" registry show LSST --json | jq length)"
-same "an activity in experiment that has it" 11 "$("$scitag" registry show 'Data Challenge' --json | jq length)"
+same "an activity of every experiment that has it" 11 "$("$scitag" registry show 'Data Challenge' --json | jq length)"
 exits "an unknown one is a failure" 1 "$scitag" registry show cmss
 check "and the nearest is named" grep -q "did you mean 'cms'" "$work/exits.out"
 mkdir "$work/www"
