@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "cli/replay.h"
+#include "observer/hash.h"
 #include "wire/cursor.h"
 
 #define SERIES_MAX 4096 /* agents, and their data sources twice; the rest are left as they are */
@@ -127,11 +128,8 @@ static void carry64(struct place *p, enum growth growth)
 /* Whose numbers come next. No room for them: NULL, and they stay as they are. */
 static void enter(struct place *p, const struct series *who)
 {
-	uint32_t h = 2166136261u;
-	const uint8_t *key = (const uint8_t *)who;
+	uint64_t h = hash_bytes(0, who, offsetof(struct series, pass));
 
-	for (size_t i = 0; i < offsetof(struct series, pass); i++)
-		h = (h ^ key[i]) * 16777619u;
 	p->series = NULL;
 	p->field = 0;
 	for (uint32_t i = 0; i < SERIES_MAX; i++) {
