@@ -6,7 +6,7 @@ import "uplot/dist/uPlot.min.css";
 import { GROUND, paint, type Paint, type Theme } from "./colour.js";
 import { el, svg, text } from "./dom.js";
 import { bitRate, clock, error, hourMinute, si } from "./format.js";
-import { halfWidth, nothing, plus, type Amount, type Gap, type Stack } from "./history.js";
+import { halfWidth, nothing, plus, tagName, type Amount, type Gap, type Stack } from "./history.js";
 
 export interface ChartData {
   from_s: number;
@@ -258,7 +258,7 @@ function rate(a: Amount | undefined, covered_s: number | undefined): number {
   return a && covered_s ? a.bytes / covered_s : 0;
 }
 
-export function amount(a: Amount, covered_s: number): HTMLElement[] {
+function amount(a: Amount, covered_s: number): HTMLElement[] {
   return [el("td", { class: "number" }, bitRate(rate(a, covered_s))),
     el("td", { class: "number quiet" }, error(a.bytes, halfWidth(a.variance), a.samples))];
 }
@@ -266,12 +266,8 @@ export function amount(a: Amount, covered_s: number): HTMLElement[] {
 function tipRow(theme: Theme, stack: Stack, point: Amount, covered_s: number): HTMLElement {
   return el("tr", { "data-tag": stack.id, "data-bytes": point.bytes },
     el("td", {}, swatch(theme, stack.key.experiment_id, stack.key.activity_id)),
-    el("td", {}, tagName(stack.key.experiment_id, stack.key.experiment, stack.key.activity)),
+    el("td", {}, tagName(stack.key)),
     ...amount(point, covered_s));
-}
-
-export function tagName(experiment_id: number, experiment: string, activity: string): string {
-  return experiment_id === 0 ? "untagged" : experiment_id < 0 ? "unregistered" : `${experiment} · ${activity}`;
 }
 
 /** Round steps of the unit shown, which is bits: 1, 2, 2.5 or 5 times a power of ten. */

@@ -30,6 +30,14 @@ export interface TagKey {
   direction: string;
 }
 
+export function experimentName(k: TagKey): string {
+  return k.experiment_id > 0 ? k.experiment : k.experiment_id === 0 ? "untagged" : "unregistered";
+}
+
+export function tagName(k: TagKey): string {
+  return k.experiment_id > 0 ? `${k.experiment} · ${k.activity}` : experimentName(k);
+}
+
 /** Bytes with what their error needs: the sum of variances, and how many samples were really seen. */
 export interface Amount {
   bytes: number;

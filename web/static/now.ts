@@ -1,11 +1,11 @@
 // The page for the wall: is what I see true, how much, whose, and how well tagged.
 
 import { address, get, reason, type CoverageAnswer, type HealthAnswer, type Source, type Tick } from "./api.js";
-import { StackChart, swatch, tagName } from "./chart.js";
+import { StackChart, swatch } from "./chart.js";
 import { Coverage, withoutNoise } from "./coverage.js";
 import { el, on, set, text } from "./dom.js";
 import { bitRate, byteCount, clock, count, error, FEW_SAMPLES, hourMinute, percent, plural, seconds, si } from "./format.js";
-import { halfWidth, History, nothing, NOW_S, plus, RANGES, type Amount, type Stack, type TagKey } from "./history.js";
+import { experimentName, halfWidth, History, nothing, NOW_S, plus, RANGES, tagName, type Amount, type Stack, type TagKey } from "./history.js";
 import type { Page, Shell } from "./page.js";
 import { recipes } from "./recipes.js";
 import { Stream } from "./stream.js";
@@ -33,7 +33,9 @@ export class NowPage implements Page {
   private arrived_ms = 0;
   private connected = false;
   private paused = false;
-  private retry = 0;
+  private failures = 0;
+  private reload = 0; // timer; 0 none
+  private frame = 0;
   private readonly timers: number[];
 
   private readonly strip = new Strip();
@@ -104,6 +106,8 @@ export class NowPage implements Page {
 
   close(): void {
     this.timers.forEach(clearInterval);
+    clearTimeout(this.reload);
+    cancelAnimationFrame(this.frame);
     this.loading.abort();
     this.stream?.close();
     this.chart.destroy();
@@ -149,6 +153,8 @@ export class NowPage implements Page {
   private async start(): Promise<void> {
     this.loading.abort();
     this.stream?.close();
+    clearTimeout(this.reload);
+    this.reload = 0;
     const loading = this.loading = new AbortController();
     const history = new History(this.view.range, this.view.source);
     try {
@@ -156,15 +162,15 @@ export class NowPage implements Page {
     } catch (e) {
       if (loading.signal.aborted)
         return;
-      const wait_s = Math.min(10, 2 ** this.retry++);
+      const wait_s = Math.min(10, 2 ** this.failures++);
       this.say(`The history cannot be loaded: ${reason(e)}. Trying again in ${wait_s} s.`);
       this.shell.live(this.history?.newest_s ?? NaN, false, wait_s);
-      setTimeout(() => { if (!loading.signal.aborted) void this.start(); }, wait_s * 1000);
+      this.reload = setTimeout(() => void this.start(), wait_s * 1000);
       return;
     }
     if (loading.signal.aborted)
       return;
-    this.retry = 0;
+    this.failures = 0;
     this.say("");
     this.history = history;
     this.stream = new Stream(history.newest_s - 1, {
@@ -186,9 +192,11 @@ export class NowPage implements Page {
     this.arrived_ms = performance.now();
     this.connected = true;
     this.shell.live(history.newest_s, true, 0);
-    this.draw();
-    if (!whole && this.retry++ === 0) // the observer may know more than we saw, and why nothing came
-      setTimeout(() => { if (history === this.history) void this.start(); }, 3000);
+    // many seconds may come at once after a pause: one picture is enough
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.draw());
+    if (!whole && !this.reload) // the observer may know more than we saw, and why nothing came
+      this.reload = setTimeout(() => void this.start(), 3000);
   }
 
   private params(): Record<string, string> {
@@ -206,10 +214,13 @@ export class NowPage implements Page {
       this.reasons.hidden = !health.reasons.length;
       text(this.reasons, health.reasons.join("; "));
       this.showSources();
+      const { view } = this;
       const coverage = await get<CoverageAnswer>("coverage", this.params());
+      if (view !== this.view) // chosen anew meanwhile: that has asked for itself
+        return;
       this.coverage = coverage;
       if (!this.paused)
-        this.coveragePanel.show(coverage, this.view.range.words, this.params());
+        this.coveragePanel.show(coverage, view.range.words, this.params());
     } catch {
       // the badge already says that the observer does not answer
     }
@@ -230,9 +241,7 @@ export class NowPage implements Page {
 
   /** Only what carries traffic: captures and sFlow agents, not the sockets they arrive on. */
   private trafficSources(): Source[] {
-    const all = this.health?.sources ?? [];
-    const parents = new Set(all.map(s => s.parent).filter(Boolean));
-    return all.filter(s => !parents.has(s.name) && !/firefly|sflow.?input/i.test(s.kind));
+    return (this.health?.sources ?? []).filter(s => !s.kind.endsWith("_input"));
   }
 
   private showSources(): void {
@@ -240,7 +249,7 @@ export class NowPage implements Page {
     if (this.view.source && !names.includes(this.view.source))
       names.push(this.view.source);
     const wanted = ["", ...names];
-    if ([...this.sourceSelect.options].map(o => o.value).join("\n") !== wanted.join("\n"))
+    if (JSON.stringify([...this.sourceSelect.options].map(o => o.value)) !== JSON.stringify(wanted))
       this.sourceSelect.replaceChildren(...wanted.map(value =>
         el("option", { value }, value || (names.length > 1 ? `All ${names.length} added` : "All"))));
     this.sourceSelect.value = this.view.source;
@@ -320,13 +329,12 @@ export class NowPage implements Page {
   }
 
   private showLegend(history: History, all: Stack[]): void {
-    const sums = history.sums(this.view.direction, k => String(k.experiment_id > 0 ? k.experiment_id : Math.sign(k.experiment_id)));
+    const sums = history.sums(this.view.direction, k => String(k.experiment_id));
     const observed_s = Math.max(1, history.recentSeconds());
-    const ids = [...new Set(all.map(s => s.key.experiment_id))];
+    const experiments = new Map(all.map(s => [s.key.experiment_id, experimentName(s.key)]));
     const have = [...this.legend.children].map(c => c.getAttribute("data-experiment")).join(" ");
-    if (have !== ids.join(" "))
-      this.legend.replaceChildren(...ids.map(id => {
-        const name = tagName(id, all.find(s => s.key.experiment_id === id)?.key.experiment ?? "", "").replace(" · ", "");
+    if (have !== [...experiments.keys()].join(" "))
+      this.legend.replaceChildren(...[...experiments].map(([id, name]) => {
         const chip = el("button", { type: "button", class: "chip", "data-experiment": id },
           swatch(this.shell.theme, id, 0), el("span", {}, name), el("span", { class: "quiet number" }));
         on(chip, "click", () => {
@@ -343,7 +351,7 @@ export class NowPage implements Page {
       set(chip, { "aria-pressed": !hidden ? "true" : "false", title: hidden ? "hidden: click to show" : "click to hide" });
       const rate = chip.lastElementChild;
       if (rate)
-        text(rate, bitRate((sums.get(String(id > 0 ? id : Math.sign(id)))?.now.bytes ?? 0) / observed_s));
+        text(rate, bitRate((sums.get(String(id))?.now.bytes ?? 0) / observed_s));
     }
   }
 
@@ -363,7 +371,7 @@ export class NowPage implements Page {
     const left_out = shown.length < all.length
       ? ` Hidden in the picture: ${byteCount(total.bytes - sum(shown).bytes)}.` : "";
     text(this.chartSentence, `${byteCount(total.bytes)} (${error(total.bytes, halfWidth(total.variance), total.samples)}) in the ${history.range.words}` +
-      (largest ? `; the largest tag is ${tagName(largest.key.experiment_id, largest.key.experiment, largest.key.activity)} with ` +
+      (largest ? `; the largest tag is ${tagName(largest.key)} with ` +
         `${byteCount(largest.bytes)}, ${percent(largest.bytes / total.bytes)}.` : "; none of it carries a registered tag.") + left_out);
     set(this.chart.element, { "data-newest": history.newest_s, "data-total": total.bytes, "data-layers": shown.length });
   }
@@ -410,7 +418,7 @@ export class NowPage implements Page {
       kind: key.experiment_id === 0 ? "untagged" : few ? "few" : "",
       data: { experiment: key.experiment_id, activity: key.activity_id, bytes: total.bytes },
       cells: [
-        key.experiment_id > 0 ? key.experiment : tagName(key.experiment_id, "", ""),
+        experimentName(key),
         key.experiment_id > 0 ? key.activity : key.experiment_id < 0 ? "many numbers" : "",
         key.carrier === "none" ? "" : key.carrier,
         { words: key.experiment_id === 0 ? "" : chance ? "could be chance" : key.grade, title: samples, kind: chance ? "warn" : "" },
@@ -431,7 +439,7 @@ export class NowPage implements Page {
     const experiments = [...new Map(stacks.map(s => [s.key.experiment_id, s.key])).values()];
     const per = history.range.span_s > 900 ? 60 : 10;
     const head = el("tr", {}, el("th", { scope: "col" }, "UTC"), ...experiments.map(k =>
-      el("th", { scope: "col", class: "number" }, k.experiment_id > 0 ? k.experiment : tagName(k.experiment_id, "", ""))));
+      el("th", { scope: "col", class: "number" }, experimentName(k))));
     const body = el("tbody");
     const groups = new Map<number, number[]>();
     starts.forEach((s, i) => {

@@ -23,7 +23,7 @@ export function recipes(sources: Source[]): HTMLElement {
         `sflow sample dangerous 1024\nsflow polling-interval 20\nsflow destination ${host} ${port("sflow", "6343")}\nsflow source-interface Management1\nsflow run\ninterface Ethernet1\n   sflow enable`),
       recipe("A mirror port", "On this host, with the port that receives the mirrored traffic.",
         "ip link set eth1 up promisc on\nscitag-observer -i eth1 \\\n   --sflow :6343 --firefly :10514 \\\n   --db sqlite:observer.db"),
-      recipe("Fireflies from XRootD", "In the configuration of the storage server. It then reports each transfer with its experiment and activity.",
+      recipe("Fireflies from XRootD", "In the configuration of the storage server. It then reports each transfer with its experiment and activity; the bytes are counted by one of the other two.",
         `xrootd.pmark use firefly scitag\nxrootd.pmark domain any\nxrootd.pmark ffdest ${host}:${port("firefly", "10514")}\nxrootd.pmark defsfile curl https://www.scitags.org/api.json`)));
 }
 
