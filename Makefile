@@ -161,10 +161,19 @@ lint: ## format, include map, shell, warnings of the other compiler
 	$(Q)sh tests/lint.sh
 	$(Q)$(MAKE) --no-print-directory B=$(B)/clang CC=$(CLANG) all
 
-install: all ## into DESTDIR and PREFIX
+# manual page and completion come from the program's own tables
+$(B)/man/scitag.1: $(B)/scitag
+	$(call say,MAN)mkdir -p $(@D) && $< --man > $@
+$(B)/completion/scitag: $(B)/scitag
+	$(call say,GEN)mkdir -p $(@D) && $< completion bash > $@
+
+install: all $(B)/man/scitag.1 $(B)/completion/scitag ## into DESTDIR and PREFIX
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	$(Q)install -m 755 $(B)/scitag $(DESTDIR)$(PREFIX)/bin/
 	$(Q)install -m 755 $(filter-out $(B)/scitag,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/sbin/
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(Q)install -m 644 $(B)/man/scitag.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(Q)install -m 644 $(B)/completion/scitag $(DESTDIR)$(PREFIX)/share/bash-completion/completions/
 
 clean: ## remove what was built
 	rm -rf $(B)

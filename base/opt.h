@@ -74,7 +74,8 @@ void opt_free(const struct opt_program *p, void *config);
 
 void opt_dump(const struct opt_program *p, const void *config, FILE *out); /* YAML with comments */
 void opt_help(const struct opt_program *p, FILE *out);
-void opt_man(const struct opt_program *p, FILE *out);        /* roff, section OPTIONS and FILES */
+/* roff: sections OPTIONS and FILES; of a verb ("scitag decode") a subsection with its synopsis. */
+void opt_man(const struct opt_program *p, FILE *out);
 /* bash; of a verb ("scitag decode") only its function, _scitag_decode. */
 void opt_completion(const struct opt_program *p, FILE *out);
 

@@ -368,7 +368,19 @@ static void put_meaning(FILE *out, const struct opt *o)
 
 void opt_man(const struct opt_program *p, FILE *out)
 {
-	fputs(".SH OPTIONS\n", out);
+	if (strchr(p->name, ' ')) {
+		fputs(".SS ", out);
+		put_roff(out, p->name);
+		fputs("\n.B ", out);
+		put_roff(out, p->name);
+		fputs("\n", out);
+		put_roff(out, p->synopsis ?: "");
+		fputs("\n.PP\n", out);
+		put_roff(out, p->summary ?: "");
+		fputs(".\n", out);
+	} else {
+		fputs(".SH OPTIONS\n", out);
+	}
 	for (const struct opt *o = p->opts; !is_end(o); o++) {
 		if (!o->name || o->type == OPT_IGNORED)
 			continue;

@@ -28,6 +28,8 @@ struct cli_verb {
 };
 extern const struct cli_verb cli_verbs[]; /* ends with a NULL name */
 
+void cli_man(FILE *out); /* the whole man page, from the same tables */
+
 int verb_decode(int argc, char **argv);
 int verb_encode(int argc, char **argv);
 int verb_registry(int argc, char **argv);

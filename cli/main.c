@@ -67,6 +67,10 @@ static int run(int argc, char **argv)
 		puts("scitag " SCITAG_VERSION);
 		return CLI_OK;
 	}
+	if (!strcmp(argv[1], "--man")) {
+		cli_man(stdout);
+		return CLI_OK;
+	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		if (argc == 2) {
 			help(stdout);

@@ -140,5 +140,10 @@ same "it completes verbs and options" "registry read replay / --registry" "$(bas
 	COMP_WORDS=(scitag decode --reg) COMP_CWORD=2
 	_scitag
 	echo "${COMPREPLY[*]}"' "$work/completion")"
+if command -v groff >/dev/null; then
+	same "the manual page is sound roff" "" "$("$scitag" --man | groff -man -Tutf8 -ww -z 2>&1)"
+else
+	skip "the manual page: groff is not there"
+fi
 exits "of a shell that is not known" 2 "$scitag" completion tcsh
 finish
