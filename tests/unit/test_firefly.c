@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include "base/clock.h"
 #include "firefly/firefly.h"
+#include "tests/unit/shared.h"
 
 #define LINE_MAX_BYTES 8192
 
@@ -337,22 +338,19 @@ static void a_synthetic_log_is_read_whole(void **state)
 
 static FILE *open_shared(const char *name)
 {
-	const char *dir = getenv("SCITAG_SHARED");
 	char path[512];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/data/%s", dir ? dir : "../shared", name);
-	f = fopen(path, "r");
-	if (!f) {
-		printf("# no %s\n", path);
+	if (shared_missing(path, sizeof(path), name))
 		skip();
-	}
+	f = fopen(path, "r");
+	assert_non_null(f);
 	return f;
 }
 
 static void the_survey_s_dialects_get_their_verdicts(void **state)
 {
-	FILE *f = open_shared("firefly-dialects.tsv");
+	FILE *f = open_shared("data/firefly-dialects.tsv");
 	static char line[LINE_MAX_BYTES];
 	int n = 0;
 
@@ -382,7 +380,7 @@ static void the_survey_s_dialects_get_their_verdicts(void **state)
 
 static void the_real_log_is_read_whole(void **state)
 {
-	FILE *f = open_shared("fireflies-real.log");
+	FILE *f = open_shared("data/fireflies-real.log");
 	static char line[LINE_MAX_BYTES];
 	int n = 0, starts = 0, ends = 0;
 
@@ -407,7 +405,7 @@ static void the_real_log_is_read_whole(void **state)
 
 static void a_log_without_fireflies_is_refused(void **state)
 {
-	FILE *f = open_shared("messages.log");
+	FILE *f = open_shared("data/messages.log");
 	static char line[LINE_MAX_BYTES];
 
 	(void)state;
