@@ -633,41 +633,33 @@ static void put_compare(struct text *t, const struct filter *f, const struct nod
 	put(t, ")");
 }
 
-static void put_node(struct text *t, const struct filter *f, int node, uint32_t dims)
+static void put_node(struct text *t, const struct filter *f, int node)
 {
 	const struct node *n = &f->nodes[node];
 
 	if (n->op == OP_COMPARE) {
-		if (dims & 1u << n->dim)
-			put_compare(t, f, n);
-		else
-			put(t, "NULL");
+		put_compare(t, f, n);
 		return;
 	}
 	if (n->op == OP_NOT) {
 		put(t, "NOT ");
-		put_node(t, f, n->left, dims);
+		put_node(t, f, n->left);
 		return;
 	}
 	put(t, "(");
-	put_node(t, f, n->left, dims);
+	put_node(t, f, n->left);
 	put(t, n->op == OP_AND ? " AND " : " OR ");
-	put_node(t, f, n->right, dims);
+	put_node(t, f, n->right);
 	put(t, ")");
-}
-
-int filter_sql_part(const struct filter *f, uint32_t dims, char *buf, size_t cap_bytes)
-{
-	struct text t = {.buf = buf, .cap_bytes = cap_bytes};
-
-	if (f)
-		put_node(&t, f, f->root, dims);
-	else
-		put(&t, "1");
-	return t.len_bytes < cap_bytes ? (int)t.len_bytes : -ENOSPC;
 }
 
 int filter_sql(const struct filter *f, char *buf, size_t cap_bytes)
 {
-	return filter_sql_part(f, ALL_DIMS, buf, cap_bytes);
+	struct text t = {.buf = buf, .cap_bytes = cap_bytes};
+
+	if (f)
+		put_node(&t, f, f->root);
+	else
+		put(&t, "1");
+	return t.len_bytes < cap_bytes ? (int)t.len_bytes : -ENOSPC;
 }

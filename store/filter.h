@@ -34,9 +34,8 @@ int filter_match(const struct filter *f, const struct traffic_key *key); /* f NU
 int filter_sql(const struct filter *f, char *buf, size_t cap_bytes);
 
 /* The part of a filter that speaks of some dimensions (bits 1 << enum dim): comparisons of others
- * are unknown, in Kleene's logic. 1 true, 0 false, -1 unknown; in SQL 1, 0, NULL. */
+ * are unknown, in Kleene's logic. 1 true, 0 false, -1 unknown. */
 int filter_match_part(const struct filter *f, const struct traffic_key *key, uint32_t dims);
-int filter_sql_part(const struct filter *f, uint32_t dims, char *buf, size_t cap_bytes);
 /* What the noise floor of an answer depends on: where labels were seen, not which. */
 #define FILTER_NOISE_DIMS (1u << DIM_SOURCE | 1u << DIM_DIRECTION | 1u << DIM_FAMILY)
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
-#include "store/filter.h"
 #include "store/ring.h"
 
 struct second {
@@ -106,22 +105,6 @@ int ring_put(struct ring *r, const struct bucket *b)
 	return 0;
 }
 
-static int add_second(struct series *out, const struct second *s, const struct filter *f)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < s->n_rows && !err; i++) {
-		const struct traffic_row *row = &s->rows[i];
-
-		if (filter_match(f, &row->key))
-			err = series_add(out, s->utc_s, row);
-		if (row->key.grade == GRADE_UNREGISTERED && row->key.carrier == CARRIER_LABEL &&
-		    filter_match_part(f, &row->key, FILTER_NOISE_DIMS) != 0)
-			series_add_noise(out, &row->value);
-	}
-	return err;
-}
-
 int ring_query(struct ring *r, const struct store_query *q, struct series *out,
 	       int64_t *oldest_utc_s)
 {
@@ -146,8 +129,8 @@ int ring_query(struct ring *r, const struct store_query *q, struct series *out,
 	}
 	pthread_mutex_unlock(&r->lock);
 	for (size_t i = 0; i < n; i++) {
-		if (!err)
-			err = add_second(out, held[i], q->filter);
+		for (size_t row = 0; row < held[i]->n_rows && !err; row++)
+			err = series_offer(out, q->filter, held[i]->utc_s, &held[i]->rows[row]);
 		give_back(held[i]);
 	}
 	return err;

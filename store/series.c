@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "store/filter.h"
 #include "store/series.h"
 #include "store/value.h"
 
@@ -147,7 +148,7 @@ static struct line *find_line(struct series *s, const struct traffic_key *key)
 	return &s->lines[s->n_lines - 1];
 }
 
-int series_add(struct series *s, int64_t utc_s, const struct traffic_row *row)
+static int add(struct series *s, int64_t utc_s, const struct traffic_row *row)
 {
 	struct traffic_key key = group_key(s->group, &row->key);
 	struct line *l = find_line(s, &key);
@@ -176,9 +177,15 @@ int series_add(struct series *s, int64_t utc_s, const struct traffic_row *row)
 	return 0;
 }
 
-void series_add_noise(struct series *s, const struct traffic_value *value)
+int series_offer(struct series *s, const struct filter *f, int64_t utc_s,
+		 const struct traffic_row *row)
 {
-	value_add(&s->noise, value);
+	const struct traffic_key *k = &row->key;
+
+	if (k->grade == GRADE_UNREGISTERED && k->carrier == CARRIER_LABEL &&
+	    filter_match_part(f, k, FILTER_NOISE_DIMS) != 0)
+		value_add(&s->noise, &row->value);
+	return filter_match(f, k) ? add(s, utc_s, row) : 0;
 }
 
 int series_add_gap(struct series *s, int64_t from_utc_s, int64_t to_utc_s, const char *reason)

@@ -131,34 +131,31 @@ static int plan(struct store_query *q, const struct level_state *ls)
 struct reading {
 	struct sqlite3 *handle;
 	const struct level_state *ls;
-	const char *columns; /* see columns_of */
-	uint32_t group;
+	const struct filter *filter;
+	const char *where; /* what of the filter SQLite can do by itself */
 	struct series *series;
 };
 
 static int read_table(const struct reading *r, int level, int64_t from_utc_s, int64_t to_utc_s)
 {
-	size_t cap_bytes = strlen(r->columns) + 512;
-	char *sql = malloc(cap_bytes);
+	char *sql = sqlite3_mprintf("SELECT bucket, source, direction, family, carrier, grade, "
+				    "experiment, activity, packets, bytes, ip_bytes, samples, "
+				    "bytes_variance, codes FROM traffic_%s "
+				    "WHERE bucket >= ? AND bucket < ? AND (%s) ORDER BY bucket",
+				    levels[level].name, r->where);
 	sqlite3_stmt *st = NULL;
 	int rc, err = 0;
 
 	if (!sql)
 		return -ENOMEM;
-	snprintf(sql, cap_bytes,
-		 "SELECT bucket, source, direction, family, carrier, grade, experiment, activity, "
-		 "packets, bytes, ip_bytes, samples, bytes_variance, codes, %s FROM traffic_%s "
-		 "WHERE bucket >= ? AND bucket < ? ORDER BY bucket",
-		 r->columns, levels[level].name);
 	rc = sqlite3_prepare_v2(r->handle, sql, -1, &st, NULL);
-	free(sql);
+	sqlite3_free(sql);
 	if (rc != SQLITE_OK)
 		return sqlite_errno(rc);
 	sqlite3_bind_int64(st, 1, from_utc_s);
 	sqlite3_bind_int64(st, 2, to_utc_s);
 	while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		int counts = sqlite3_column_int(st, 14), noise = sqlite3_column_int(st, 15);
-		struct traffic_row row = {
+		const struct traffic_row row = {
 			.key.source = (uint16_t)sqlite3_column_int(st, 1),
 			.key.direction = (uint8_t)sqlite3_column_int(st, 2),
 			.key.family = (uint8_t)sqlite3_column_int(st, 3),
@@ -166,20 +163,15 @@ static int read_table(const struct reading *r, int level, int64_t from_utc_s, in
 			.key.grade = (uint8_t)sqlite3_column_int(st, 5),
 			.key.experiment = sqlite3_column_int(st, 6),
 			.key.activity = sqlite3_column_int(st, 7),
+			.value.packets = (uint64_t)sqlite3_column_int64(st, 8),
+			.value.bytes = (uint64_t)sqlite3_column_int64(st, 9),
+			.value.ip_bytes = (uint64_t)sqlite3_column_int64(st, 10),
+			.value.samples = (uint64_t)sqlite3_column_int64(st, 11),
+			.value.bytes_variance = sqlite3_column_double(st, 12),
+			.value.codes = (uint32_t)sqlite3_column_int64(st, 13),
 		};
 
-		if (!counts && !noise)
-			continue;
-		row.value.packets = (uint64_t)sqlite3_column_int64(st, 8);
-		row.value.bytes = (uint64_t)sqlite3_column_int64(st, 9);
-		row.value.ip_bytes = (uint64_t)sqlite3_column_int64(st, 10);
-		row.value.samples = (uint64_t)sqlite3_column_int64(st, 11);
-		row.value.bytes_variance = sqlite3_column_double(st, 12);
-		row.value.codes = (uint32_t)sqlite3_column_int64(st, 13);
-		if (counts)
-			err = series_add(r->series, sqlite3_column_int64(st, 0), &row);
-		if (noise)
-			series_add_noise(r->series, &row.value);
+		err = series_offer(r->series, r->filter, sqlite3_column_int64(st, 0), &row);
 	}
 	if (!err)
 		err = sqlite_errno(rc);
@@ -235,30 +227,26 @@ static int read_gaps(const struct reading *r, const struct store_query *q)
 	return err ? err : sqlite_errno(rc);
 }
 
-/* Two columns of the SELECT: does a row count, does it count as noise. NULL: no memory. */
-static char *columns_of(const struct filter *f)
+/* Rows that the filter wants, and those of the noise floor; series_offer tells them apart. */
+static char *where_of(const struct filter *f)
 {
-	const size_t cap_bytes = 2 * FILTER_SQL_MAX + 256;
-	char *text = malloc(cap_bytes);
-	size_t n = 0;
+	char *text = malloc(FILTER_SQL_MAX), *where;
 
 	if (!text)
 		return NULL;
-	n += (size_t)sprintf(text, "(");
-	n += (size_t)filter_sql(f, text + n, FILTER_SQL_MAX);
-	n += (size_t)sprintf(text + n, "), (grade = %d AND carrier = %d AND (", GRADE_UNREGISTERED,
-			     CARRIER_LABEL);
-	n += (size_t)filter_sql_part(f, FILTER_NOISE_DIMS, text + n, FILTER_SQL_MAX);
-	sprintf(text + n, ") IS NOT FALSE)");
-	return text;
+	filter_sql(f, text, FILTER_SQL_MAX);
+	where = sqlite3_mprintf("%s OR (grade = %d AND carrier = %d)", text, GRADE_UNREGISTERED,
+				CARRIER_LABEL);
+	free(text);
+	return where;
 }
 
 static int answer(struct sqlite3 *handle, struct store_query *q, struct store_result **out)
 {
 	struct level_state ls;
-	struct reading r = {.handle = handle, .ls = &ls, .group = q->group};
+	struct reading r = {.handle = handle, .ls = &ls, .filter = q->filter};
 	int top, err = sqlite_errno(sqlite3_exec(handle, "BEGIN", NULL, NULL, NULL));
-	char *columns;
+	char *where;
 
 	if (!err)
 		err = read_levels(handle, &ls);
@@ -267,14 +255,14 @@ static int answer(struct sqlite3 *handle, struct store_query *q, struct store_re
 	top = plan(q, &ls);
 	if (top < 0)
 		return top;
-	r.columns = columns = columns_of(q->filter);
+	r.where = where = where_of(q->filter);
 	r.series = series_open(q->from_utc_s, q->to_utc_s, q->step_s, q->group);
-	err = columns && r.series ? 0 : -ENOMEM;
+	err = where && r.series ? 0 : -ENOMEM;
 	if (!err)
 		err = read_range(&r, top, q->from_utc_s, q->to_utc_s);
 	if (!err)
 		err = read_gaps(&r, q);
-	free(columns);
+	sqlite3_free(where);
 	if (err) {
 		series_free(r.series);
 		return err;
