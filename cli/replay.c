@@ -233,9 +233,11 @@ static void send_one(struct replay *r, uint32_t len_bytes)
 {
 	ssize_t n = send(r->fd, r->frame, len_bytes, 0);
 
-	/* nobody listened to an earlier one: the kernel says so once, instead of sending this one */
-	if (n < 0 && errno == ECONNREFUSED)
+	/* nobody listened to an earlier one: the kernel says so instead of sending this one */
+	if (n < 0 && errno == ECONNREFUSED) {
+		r->refused++;
 		n = send(r->fd, r->frame, len_bytes, 0);
+	}
 	while (n < 0 && errno == ENOBUFS && !stopped) {
 		sleep_until(clock_mono_ns() + NS_PER_S / 1000);
 		n = send(r->fd, r->frame, len_bytes, 0);
@@ -245,9 +247,7 @@ static void send_one(struct replay *r, uint32_t len_bytes)
 		r->bytes += len_bytes;
 	} else if (errno == EMSGSIZE) {
 		r->too_long++;
-	} else if (errno == ECONNREFUSED) {
-		r->refused++;
-	} else if (errno != EINTR) {
+	} else if (errno != EINTR && errno != ECONNREFUSED) {
 		r->err = -errno;
 	}
 	r->pass_frames++;
@@ -384,7 +384,8 @@ static int report(const struct replay *r, const char *path, int err)
 	if (r->passed_over)
 		fprintf(stderr, ", %llu frames passed over", (unsigned long long)r->passed_over);
 	if (r->refused)
-		fprintf(stderr, ", %llu refused: nobody listens", (unsigned long long)r->refused);
+		fprintf(stderr, ", at least %llu refused: nobody listens",
+			(unsigned long long)r->refused);
 	if (r->too_long)
 		fprintf(stderr, ", %llu too long for the way", (unsigned long long)r->too_long);
 	if (r->behind_ns > NS_PER_S / 10)
