@@ -252,9 +252,18 @@ export class History {
     return before ? Math.max(from_s, Math.min(before.to_s, to_s - SHORTEST_S)) : from_s;
   }
 
-  /** How many of the last NOW_S seconds were seen. */
+  /** Everything in the range. */
+  total(): Amount {
+    return this.sums("", () => "").get("")?.total ?? nothing();
+  }
+
+  /** How many of the last NOW_S seconds were seen; at least 1, to divide by. */
   recentSeconds(): number {
-    return this.recent.length;
+    return Math.max(1, this.recent.length);
+  }
+
+  recentBytes(): number {
+    return this.recent.reduce((sum, { rows }) => rows.reduce((b, r) => b + r.bytes, sum), 0);
   }
 
   /** Fireflies of the last NOW_S seconds, of all senders. */
