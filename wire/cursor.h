@@ -88,8 +88,10 @@ static __always_inline void wire_copy16(__u8 to[16], const __u8 *from)
 static __always_inline void wire_map_ipv4(__u8 to[16], const __u8 *from)
 {
 #if defined(__bpf__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	__u64 address = *(const __u32 *)from;
+
 	((__u64 *)to)[0] = 0;
-	((__u64 *)to)[1] = (__u64) * (const __u32 *)from << 32 | 0xFFFF0000;
+	((__u64 *)to)[1] = address << 32 | 0xFFFF0000;
 #else
 	__builtin_memset(to, 0, 10);
 	__builtin_memset(to + 10, 0xFF, 2);

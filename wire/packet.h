@@ -748,80 +748,125 @@ static __always_inline int packet_plain_ports(struct packet *p, const struct cur
 	return PACKET_OK;
 }
 
-static __always_inline int packet_plain_ip(struct packet *p, const struct cursor *c, __u32 at,
-					   __u32 type)
+/* The kinds of plain frames. A program that reads each with a call of its own, the kind a constant,
+ * has for each only the code it needs. */
+enum packet_plain_kind {
+	PACKET_PLAIN_NONE,
+	PACKET_PLAIN_IPV6,
+	PACKET_PLAIN_IPV6_OPTIONS,
+	PACKET_PLAIN_IPV4,
+};
+
+/* Look at the ethertype, behind VLAN tags, and for options. *at: where the IP header begins. */
+static __always_inline enum packet_plain_kind packet_plain_kind(struct packet *p,
+								const struct cursor *c, __u32 *at)
 {
-	const __u8 *h = cursor_peek(c, at, 40);
-	__u32 next, header_bytes;
+	const __u8 *h = cursor_peek(c, 0, 34);
+	__u32 type;
 
 	if (!h)
-		return PACKET_GO_ON;
-	p->ip_offset = at;
-	if (type == PACKET_TYPE_IPV6) {
-		__u32 word = wire_be32(h);
-
-		p->ip_bytes = 40 + wire_be16(h + 4);
-		p->label = word & SCITAG_LABEL_MASK;
-		p->traffic_class = word >> 20;
-		p->key.family = 6;
-		wire_copy16(p->key.src_ip, h + 8);
-		wire_copy16(p->key.dst_ip, h + 24);
-		next = h[6];
-		header_bytes = 40;
-		if (word >> 28 != 6)
-			return PACKET_GO_ON;
-		if (next == PACKET_NEXT_HOP_BY_HOP) {
-			if (!packet_plain_option(&p->hop_by_hop, c, at + 40, &next))
-				return PACKET_GO_ON;
-			header_bytes = 48;
-			p->n_headers = 1;
-		}
-		if (next == PACKET_NEXT_DESTINATION) {
-			if (!packet_plain_option(&p->destination, c, at + header_bytes, &next))
-				return PACKET_GO_ON;
-			header_bytes += 8;
-			p->n_headers++;
-		}
-	} else if (type == PACKET_TYPE_IPV4) {
-		p->ip_bytes = wire_be16(h + 2);
-		p->traffic_class = h[1];
-		p->key.family = 4;
-		wire_map_ipv4(p->key.src_ip, h + 12);
-		wire_map_ipv4(p->key.dst_ip, h + 16);
-		next = h[9];
-		header_bytes = 20;
-		if (h[0] != 0x45 || (wire_be16(h + 6) & 0x3FFF))
-			return PACKET_GO_ON;
-	} else {
-		return PACKET_GO_ON;
-	}
-	if (p->ip_bytes < header_bytes + (next == PACKET_NEXT_TCP ? 14 : 4))
-		return PACKET_GO_ON;
-	return packet_plain_ports(p, c, at + header_bytes, next);
-}
-
-/* *p must be zero, and is anything when the answer is PACKET_GO_ON. */
-static __always_inline int packet_plain(struct packet *p, const struct cursor *c)
-{
-	const __u8 *h = cursor_peek(c, 0, 22);
-	__u32 type, at = 14;
-
-	if (!h)
-		return PACKET_GO_ON;
+		return PACKET_PLAIN_NONE;
 	type = wire_be16(h + 12);
+	*at = 14;
 	if (type == PACKET_TYPE_VLAN || type == PACKET_TYPE_QINQ) {
 		p->vlan[0] = wire_be16(h + 14) & 0xFFF;
 		p->n_vlans = 1;
 		type = wire_be16(h + 16);
-		at = 18;
+		*at = 18;
 		if (type == PACKET_TYPE_VLAN) {
 			p->vlan[1] = wire_be16(h + 18) & 0xFFF;
 			p->n_vlans = 2;
 			type = wire_be16(h + 20);
-			at = 22;
+			*at = 22;
 		}
 	}
-	return packet_plain_ip(p, c, at, type);
+	if (type == PACKET_TYPE_IPV4)
+		return PACKET_PLAIN_IPV4;
+	if (type != PACKET_TYPE_IPV6)
+		return PACKET_PLAIN_NONE;
+	h = cursor_peek(c, *at, 40);
+	if (!h)
+		return PACKET_PLAIN_NONE;
+	return h[6] == PACKET_NEXT_TCP || h[6] == PACKET_NEXT_UDP ? PACKET_PLAIN_IPV6
+								  : PACKET_PLAIN_IPV6_OPTIONS;
+}
+
+static __always_inline int packet_plain_ipv6(struct packet *p, const struct cursor *c, __u32 at,
+					     int options)
+{
+	const __u8 *h = cursor_peek(c, at, 40);
+	__u32 word, next, header_bytes = 40;
+
+	if (!h)
+		return PACKET_GO_ON;
+	word = wire_be32(h);
+	if (word >> 28 != 6)
+		return PACKET_GO_ON;
+	p->ip_offset = at;
+	p->ip_bytes = 40 + wire_be16(h + 4);
+	p->label = word & SCITAG_LABEL_MASK;
+	p->traffic_class = word >> 20;
+	p->key.family = 6;
+	next = h[6];
+	if (options && next == PACKET_NEXT_HOP_BY_HOP) {
+		if (!packet_plain_option(&p->hop_by_hop, c, at + 40, &next))
+			return PACKET_GO_ON;
+		header_bytes = 48;
+		p->n_headers = 1;
+	}
+	if (options && next == PACKET_NEXT_DESTINATION) {
+		if (!packet_plain_option(&p->destination, c, at + header_bytes, &next))
+			return PACKET_GO_ON;
+		header_bytes += 8;
+		p->n_headers++;
+	}
+	if (p->ip_bytes < header_bytes + 14 ||
+	    packet_plain_ports(p, c, at + header_bytes, next) != PACKET_OK)
+		return PACKET_GO_ON;
+	wire_copy16(p->key.src_ip, h + 8); /* last: nobody has to remember them till then */
+	wire_copy16(p->key.dst_ip, h + 24);
+	return PACKET_OK;
+}
+
+static __always_inline int packet_plain_ipv4(struct packet *p, const struct cursor *c, __u32 at)
+{
+	const __u8 *h = cursor_peek(c, at, 20);
+
+	if (!h || h[0] != 0x45 || (wire_be16(h + 6) & 0x3FFF))
+		return PACKET_GO_ON;
+	p->ip_offset = at;
+	p->ip_bytes = wire_be16(h + 2);
+	p->traffic_class = h[1];
+	p->key.family = 4;
+	if (p->ip_bytes < 20 + 14 || packet_plain_ports(p, c, at + 20, h[9]) != PACKET_OK)
+		return PACKET_GO_ON;
+	wire_map_ipv4(p->key.src_ip, h + 12);
+	wire_map_ipv4(p->key.dst_ip, h + 16);
+	return PACKET_OK;
+}
+
+/* *p must be zero, and is anything when the answer is PACKET_GO_ON. */
+static __always_inline int packet_plain_read(struct packet *p, const struct cursor *c, __u32 at,
+					     enum packet_plain_kind kind)
+{
+	switch (kind) {
+	case PACKET_PLAIN_IPV6:
+		return packet_plain_ipv6(p, c, at, 0);
+	case PACKET_PLAIN_IPV6_OPTIONS:
+		return packet_plain_ipv6(p, c, at, 1);
+	case PACKET_PLAIN_IPV4:
+		return packet_plain_ipv4(p, c, at);
+	default:
+		return PACKET_GO_ON;
+	}
+}
+
+static __always_inline int packet_plain(struct packet *p, const struct cursor *c)
+{
+	__u32 at = 0;
+	enum packet_plain_kind kind = packet_plain_kind(p, c, &at);
+
+	return packet_plain_read(p, c, at, kind);
 }
 
 #ifdef __bpf__
@@ -908,33 +953,33 @@ static inline enum packet_verdict packet_parse(struct packet *p, const __u8 *byt
 static __always_inline void packet_tag(struct packet_tag *out, const struct packet *p,
 				       const struct scitag_set *registered)
 {
-	struct scitag hop_by_hop = {0, 0}, destination = {0, 0};
-	enum scitag_dialect hop_by_hop_dialect = SCITAG_DIALECT_NONE;
+	const struct packet_option *hop_by_hop = &p->hop_by_hop, *destination = &p->destination;
+	struct scitag other;
 
 	*out = (struct packet_tag){0};
-	if (p->hop_by_hop.type)
-		hop_by_hop_dialect = scitag_option_decode(&hop_by_hop, p->hop_by_hop.type,
-							  p->hop_by_hop.value, registered);
-	if (p->destination.type) {
-		out->dialect = scitag_option_decode(&destination, p->destination.type,
-						    p->destination.value, registered);
-		out->tag = destination;
+	if (destination->type) {
 		out->carrier = CARRIER_DESTINATION;
-		if (hop_by_hop_dialect && hop_by_hop.experiment == destination.experiment &&
-		    hop_by_hop.activity == destination.activity) {
+		out->dialect = scitag_option_decode(&out->tag, destination->type,
+						    destination->value, registered);
+		if (hop_by_hop->type) {
 			out->carrier = CARRIER_HOP_BY_HOP_DESTINATION;
-		} else if (hop_by_hop_dialect) {
-			out->grade = GRADE_DISAGREE;
-			out->other = hop_by_hop;
-			return;
+			scitag_option_decode(&other, hop_by_hop->type, hop_by_hop->value,
+					     registered);
+			if (other.experiment != out->tag.experiment ||
+			    other.activity != out->tag.activity) {
+				out->carrier = CARRIER_DESTINATION;
+				out->grade = GRADE_DISAGREE;
+				out->other = other;
+				return;
+			}
 		}
-	} else if (hop_by_hop_dialect) {
-		out->dialect = hop_by_hop_dialect;
-		out->tag = hop_by_hop;
+	} else if (hop_by_hop->type) {
 		out->carrier = CARRIER_HOP_BY_HOP;
+		out->dialect = scitag_option_decode(&out->tag, hop_by_hop->type, hop_by_hop->value,
+						    registered);
 	} else if (p->label) {
-		out->tag = scitag_label_decode(p->label);
 		out->carrier = CARRIER_LABEL;
+		out->tag = scitag_label_decode(p->label);
 	} else {
 		return; /* GRADE_UNTAGGED */
 	}

@@ -129,22 +129,22 @@ static __always_inline enum scitag_dialect scitag_option_decode(struct scitag *o
 								__u32 value,
 								const struct scitag_set *registered)
 {
-	struct scitag plain = {(__u16)(value >> 8), (__u16)(value & 0xFF)};
-	struct scitag label = scitag_label_decode(value);
+	struct scitag plain = {(__u16)(value >> 8), (__u16)(value & 0xFF)}, label;
 
 	if (type == SCITAG_OPTION_LABEL) {
-		*out = label;
+		*out = scitag_label_decode(value);
 		return SCITAG_DIALECT_LABEL32;
 	}
 	if (type != SCITAG_OPTION_PLAIN)
 		return SCITAG_DIALECT_NONE;
-	if (!scitag_set_has(registered, plain) && value <= SCITAG_LABEL_MASK &&
-	    scitag_set_has(registered, label)) {
-		*out = label;
-		return SCITAG_DIALECT_LABEL24;
-	}
 	*out = plain;
-	return SCITAG_DIALECT_PLAIN;
+	if (value > SCITAG_LABEL_MASK || scitag_set_has(registered, plain))
+		return SCITAG_DIALECT_PLAIN;
+	label = scitag_label_decode(value);
+	if (!scitag_set_has(registered, label))
+		return SCITAG_DIALECT_PLAIN;
+	*out = label;
+	return SCITAG_DIALECT_LABEL24;
 }
 
 /* Write the six option bytes that fill an eight-byte extension header: the tag, then Pad1 where

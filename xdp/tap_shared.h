@@ -25,9 +25,8 @@ enum tap_plane {
 	TAP_PLANES
 };
 
-/* Experiments to 511, activities to 63. Planes of labels are indexed by tap_label_cell(), the others by
- * scitag_code(); an option beyond that is counted in `outside` of its plane, unless it is registered: then the
- * frame is handed up. */
+/* Experiments to 511, activities to 63. An option beyond that is counted in `outside` of its plane, unless it is
+ * registered: then the frame is handed up. */
 #define TAP_CELLS 32768u
 
 enum tap_other { /* frames without a tag */
@@ -40,10 +39,23 @@ enum tap_other { /* frames without a tag */
 };
 
 /* A label's cell: its experiment bits as they stand, mirrored, which saves the kernel from turning them
- * around for every packet. The user half turns a cell's number around instead. */
+ * around for every packet; the user half turns the cell's number around instead. */
 static __always_inline __u32 tap_label_cell(__u32 label)
 {
 	return (label >> 9 & 0x1FF) << 6 | (label >> 2 & 0x3F);
+}
+
+/* An option's cell: the 24 bits of 1E/3 as they stand, without the ones that must be 0. Whether they are a pair
+ * or a label depends on what is registered, and is for the user half to say; a label that is neither is a
+ * pair beyond 511/63, and one of 1F/4 is counted where the same tag's pair would be. */
+static __always_inline int tap_option_has_cell(__u32 value)
+{
+	return !(value & ~0x1FF3Fu);
+}
+
+static __always_inline __u32 tap_option_cell(__u32 value)
+{
+	return (value >> 8 & 0x1FF) << 6 | (value & 0x3F);
 }
 
 /* Seen flows: one of a kind for every CPU, direct-mapped, second chance. */
