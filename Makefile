@@ -141,9 +141,17 @@ browser: all ## only the page's tests
 test: ## everything: installs what is missing, builds, runs all tests; root
 	$(Q)sh tests/test.sh
 
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
+define bench_rules
+$(B)/bench/$(1): $(B)/obj/tests/bench/$(1).o $(call libs,$(call rooms_of,tests/bench/$(1).c))
+	$$(call say,LD)mkdir -p $$(@D) && $$(CC) -o $$@ $$< $$(call group,$$(filter %.a,$$^)) $$(LDLIBS)
+endef
+$(foreach t,$(notdir $(BENCHES)),$(eval $(call bench_rules,$(t))))
+benches: $(BENCHES)
 bench: ## figures: ratios against a floor or a peer of the same run, medians; root
-	$(Q)$(MAKE) --no-print-directory deps all
-	$(Q)BIN=$(abspath $(B)) B=$(abspath $(B)) sh tests/bench/run.sh
+	$(Q)$(MAKE) --no-print-directory deps
+	$(Q)$(MAKE) --no-print-directory all benches
+	$(Q)BIN=$(abspath $(B)) sh tests/bench/run.sh
 
 # --- the rest -----------------------------------------------------------------------------------
 deps: ## install what Debian packages are missing; root
@@ -180,5 +188,5 @@ clean: ## remove what was built
 help: ## this list
 	$(Q)awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: tests-built all page check fuzz bpf e2e browser test bench deps demo format lint install clean help
+.PHONY: tests-built benches all page check fuzz bpf e2e browser test bench deps demo format lint install clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
