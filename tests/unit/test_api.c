@@ -340,15 +340,19 @@ static void the_step_is_chosen_by_the_range(void **state)
 
 static void an_automatic_series_has_at_most_720_points(void **state)
 {
-	for (int64_t range_s = 1000; range_s < 3000000000; range_s = range_s * 5 / 4) {
-		char from[32];
-		int64_t step_s, now = 40LL * 365 * 86400 + 7; /* a moment that no step divides */
+	static const int64_t steps_s[] = {10, 60, 300, 3600, 43200, 86400, 259200};
+	int64_t now = 40LL * 365 * 86400 + 7; /* a moment that no step divides */
 
-		if (range_s > now)
-			break;
-		snprintf(from, sizeof(from), "-%llds", (long long)range_s);
-		step_s = step_of(from, "now", now);
-		assert_true((now + step_s - 1) / step_s - (now - range_s) / step_s <= 720);
+	for (size_t i = 0; i < sizeof(steps_s) / sizeof(steps_s[0]); i++) {
+		for (int64_t n = 1434; n < 1446;
+		     n++) { /* half steps about where the next one begins */
+			int64_t range_s = n * steps_s[i] / 2, step_s;
+			char from[32];
+
+			snprintf(from, sizeof(from), "-%llds", (long long)range_s);
+			step_s = step_of(from, "now", now);
+			assert_true((now + step_s - 1) / step_s - (now - range_s) / step_s <= 720);
+		}
 	}
 }
 
@@ -371,6 +375,35 @@ static void top_is_sorted_by_its_unit(void **state)
 		" {'key': {'grade': 'untagged'}, 'bytes': 5000, 'error_bytes': 0, 'ip_bytes': 4930,"
 		"  'packets': 5, 'samples': 5, 'share': 0.00488758553275, 'rest': false}]");
 	json_decref(got);
+}
+
+static size_t rows_of(const char *filter)
+{
+	char uri[256];
+	json_t *got;
+	size_t n;
+
+	snprintf(uri, sizeof(uri), "/api/v1/top?" RANGE "&step=1s&filter=%s", filter);
+	got = ask(uri);
+	n = json_array_size(json_object_get(got, "rows"));
+	json_decref(got);
+	return n;
+}
+
+static void names_that_are_shown_can_be_filtered_by(void **state)
+{
+	/* five tags: atlas, cms, untagged, 393/7 and the rest */
+	assert_int_equal(rows_of(""), 5);
+	assert_int_equal(rows_of("experiment=%22(untagged)%22"), 1);
+	assert_int_equal(rows_of("experiment=%22(other%20unregistered)%22"), 1);
+	assert_int_equal(rows_of("not+experiment=-1"), 4);
+	assert_int_equal(rows_of("experiment=393"), 1);
+	assert_int_equal(rows_of("experiment=ATLAS+or+experiment=3"), 2);
+	assert_int_equal(rows_of("activity=analysis_input"), 2); /* 17 of atlas, 14 of cms */
+	assert_int_equal(rows_of("experiment=cms+and+activity=%22Analysis%20Input%22"), 1);
+	assert_int_equal(rows_of("experiment=cms+and+activity=17"), 0);
+	assert_int_equal(rows_of("source=%22sflow:192.0.2.254%22"), 1);
+	assert_int_equal(rows_of("source=eth1+and+grade=unregistered"), 2);
 }
 
 static void top_from_disk_equals_top_from_memory(void **state)
@@ -1080,6 +1113,11 @@ static void metrics_are_counted_and_well_formed(void **state)
 	metrics_request(f.api.metrics, 200);
 	metrics_request(f.api.metrics, 304);
 	metrics_request(f.api.metrics, 304);
+	f.api.version = "1\"2\\3\n";
+	x = read_metrics();
+	assert_true(series_value(&x, "scitag_build_info{version=\"1\\\"2\\\\3\\n\"}") == 1);
+	json_decref(x.series);
+	f.api.version = "1.2.3";
 	x = read_metrics();
 #define CMS(direction)                                                                 \
 	"{source=\"eth1\",direction=\"" direction "\",family=\"6\",carrier=\"label\"," \
@@ -1137,6 +1175,12 @@ static void metrics_are_bounded_and_lose_nothing(void **state)
 		if (!strncmp(json_object_iter_key(i), "scitag_traffic_bytes_total{", 27))
 			sum += json_real_value(json_object_iter_value(i));
 	assert_true(sum == 2 * 5000.0 * 5001 / 2);
+	/* the first 2048 have their own rows: of 2 * (1 + ... + 5000) the rest is 20,808,648 */
+	assert_true(
+		series_value(&x,
+			     "scitag_traffic_bytes_total{source=\"(other)\",direction=\"(other)\","
+			     "family=\"(other)\",carrier=\"(other)\",grade=\"(other)\","
+			     "experiment=\"(other)\",activity=\"(other)\"}") == 20808648);
 	assert_true(series_value(&x, "scitag_metrics_left_off") == 0);
 	json_decref(x.series);
 	metrics_close(f.api.metrics);
@@ -1227,6 +1271,7 @@ int main(void)
 		cmocka_unit_test(the_step_is_chosen_by_the_range),
 		cmocka_unit_test(an_automatic_series_has_at_most_720_points),
 		cmocka_unit_test(top_is_sorted_by_its_unit),
+		cmocka_unit_test(names_that_are_shown_can_be_filtered_by),
 		cmocka_unit_test(top_from_disk_equals_top_from_memory),
 		cmocka_unit_test(coverage_measures_and_subtracts_the_noise),
 		cmocka_unit_test(coverage_of_nothing_is_zero),

@@ -417,6 +417,11 @@ static void what_is_small_stays_plain(void **state)
 	assert_header(&r, "Content-Encoding", NULL);
 	assert_string_equal(r.body, "ok\n");
 	response_free(&r);
+	tick(0);
+	r = ask("GET", "/api/v1/sources", "Accept-Encoding: gzip\r\n");
+	assert_true(r.body_bytes > 200 && r.body_bytes < 1400);
+	assert_header(&r, "Content-Encoding", NULL);
+	response_free(&r);
 }
 
 /* --- who is asked --------------------------------------------------------------------------------------- */
@@ -809,8 +814,11 @@ static void a_silent_stream_gets_a_line_now_and_then(void **state)
 {
 	struct heard *h = listen_to("");
 	size_t at = hear_until(h, 0, "\n: ping\n\n");
+	int64_t start = clock_mono_ns();
 
-	hear_until(h, at, "\n: ping\n\n");
+	at = hear_until(h, at, ": ping\n\n");
+	hear_until(h, at, ": ping\n\n");
+	assert_true(clock_mono_ns() - start > NS_PER_S / 2); /* a second each */
 	stop_listening(h);
 }
 
