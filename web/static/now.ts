@@ -58,7 +58,7 @@ export class NowPage implements Page {
       this.direction.append(el("option", { value }, words));
     for (const { name, words } of RANGES)
       this.range.append(el("option", { value: name }, words.charAt(0).toUpperCase() + words.slice(1)));
-    this.full = el("div", { class: "full" }, this.tiles.element, this.traffic.element,
+    this.full = el("div", { class: "full", hidden: true }, this.tiles.element, this.traffic.element,
       el("div", { class: "lower" }, this.coveragePanel.element, this.tags.element));
     this.element.append(
       el("h1", { class: "unseen" }, "Traffic now"), this.strip.element, this.reasons,
@@ -160,6 +160,10 @@ export class NowPage implements Page {
         return;
       const wait_s = Math.min(10, 2 ** this.failures++);
       this.say(`The history cannot be loaded: ${reason(e)}. Trying again in ${wait_s} s.`);
+      if (this.history?.source !== history.source || this.history.range !== history.range) {
+        this.history = null; // what it shows is not what was asked for
+        this.full.hidden = true;
+      }
       this.shell.live(this.history?.newest_s ?? NaN, false, wait_s);
       this.reload = setTimeout(() => void this.start(), wait_s * 1000);
       return;

@@ -50,8 +50,8 @@ function directions(history: History, observed_s: number, source: Source | undef
     const small = [error(all.bytes, halfWidth(all.variance), all.samples),
       all.bytes > 0 && `${percent(tagged.bytes / all.bytes)} tagged`,
       source?.if_speed_bps && id !== "unknown" && `${percent(bytes_per_s * 8 / source.if_speed_bps)} of capacity`,
-      id === "unknown" && "set site.prefixes to tell them apart"];
-    return tile(id, name, si(bytes_per_s * 8, "bit/s"), small.filter(Boolean).join(", "), bytes_per_s);
+      id === "unknown" && "site.prefixes would tell them apart"];
+    return tile(id, name, si(bytes_per_s * 8, "bit/s"), small.filter(Boolean).join("; "), bytes_per_s);
   });
 }
 
