@@ -41,8 +41,8 @@ enum packet_verdict {
  * space the limits above always come first; the kernel's verifier follows each turn, so its
  * program stops earlier: it answers PACKET_CHAIN and leaves the frame to user space. */
 #ifdef __bpf__
-#define PACKET_MAX_TURNS   24
-#define PACKET_MAX_OPTIONS 12
+#define PACKET_MAX_TURNS   20
+#define PACKET_MAX_OPTIONS 10
 #else
 #define PACKET_MAX_TURNS   64
 #define PACKET_MAX_OPTIONS 2048
@@ -393,6 +393,8 @@ static __always_inline int packet_options(struct packet_walk *w, struct packet *
 
 		w->c.off = cursor_forget(&w->c, w->c.off);
 		found_type = cursor_forget(&w->c, found_type);
+		found_value = cursor_forget(&w->c, found_value);
+		flags = cursor_forget(&w->c, flags);
 		jumbo_bytes = cursor_forget(&w->c, jumbo_bytes);
 		end = cursor_forget(&w->c, end);
 		if (w->c.off >= end)
@@ -742,9 +744,11 @@ static __always_inline int packet_plain_ports(struct packet *p, const struct cur
 	if (protocol == PACKET_NEXT_UDP &&
 	    (p->key.dst_port == PACKET_PORT_VXLAN || p->key.dst_port == PACKET_PORT_GENEVE))
 		return PACKET_GO_ON;
-	h = cursor_peek(c, at, 14);
-	if (protocol == PACKET_NEXT_TCP && h)
-		p->tcp_flags = h[13];
+	if (protocol == PACKET_NEXT_TCP) {
+		h = cursor_peek(c, at, 14);
+		if (h)
+			p->tcp_flags = h[13];
+	}
 	return PACKET_OK;
 }
 
