@@ -79,7 +79,7 @@ struct cli_list {
 	size_t n_columns, at; /* the column of the next cell */
 	size_t n_rows, n_cells, cap_cells;
 	struct cell *cells; /* of the table */
-	json_t *object;	    /* of the row, JSON */
+	json_t *object;     /* of the row, JSON */
 	int no_memory;
 };
 
@@ -160,7 +160,7 @@ static void end_row(struct cli_list *l)
 	switch (l->format) {
 	case CLI_JSON:
 	case CLI_JSON_LINES:
-		line = json_dumps(l->object, JSON_COMPACT);
+		line = json_dumps(l->object, JSON_COMPACT | JSON_REAL_PRECISION(12));
 		if (l->format == CLI_JSON)
 			fputs(l->n_rows > 1 ? ",\n " : "", l->out);
 		fprintf(l->out, "%s%s", line ?: "null", l->format == CLI_JSON ? "" : "\n");
@@ -342,7 +342,7 @@ const char *cli_colour(FILE *out, enum cli_colour colour)
 {
 	static const char *const escapes[] = {
 		[CLI_PLAIN] = "\033[0m", [CLI_BOLD] = "\033[1m",   [CLI_DIM] = "\033[2m",
-		[CLI_RED] = "\033[31m",	 [CLI_GREEN] = "\033[32m", [CLI_YELLOW] = "\033[33m",
+		[CLI_RED] = "\033[31m",  [CLI_GREEN] = "\033[32m", [CLI_YELLOW] = "\033[33m",
 		[CLI_BLUE] = "\033[34m",
 	};
 	const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");

@@ -1,0 +1,351 @@
+/* scitag query: what an observer has stored, over time; scitag top: who is largest, now. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/remote.h"
+
+#define SAMPLES_FEW 10 /* below, an estimate is no more than a hint */
+
+struct query_config {
+	struct cli_common common;
+	char *url, *from, *to, *step, *group, *filter, *unit;
+	int64_t limit;
+	int once;
+	uint64_t interval_s;
+};
+
+#define AT(member) offsetof(struct query_config, member)
+/* clang-format off */
+#define ASK_OPTIONS(from_default, limit_default) \
+	CLI_OPT_URL(struct query_config), \
+	{.name = "from", .type = OPT_TEXT, .offset = AT(from), .arg = "TIME", \
+	 .default_text = from_default, .help = "Since then: RFC 3339, or relative like -15m, -7d."}, \
+	{.name = "to", .type = OPT_TEXT, .offset = AT(to), .arg = "TIME", .default_text = "now", \
+	 .help = "Until then."}, \
+	{.name = "group", .letter = 'b', .type = OPT_TEXT, .offset = AT(group), .arg = "DIMENSIONS", \
+	 .default_text = "experiment,activity", \
+	 .help = "Total by these: experiment, activity, grade, carrier, family, direction, source."}, \
+	{.name = "filter", .letter = 'f', .type = OPT_TEXT, .offset = AT(filter), .arg = "FILTER", \
+	 .help = "Keep what fits, for instance 'experiment=cms and not carrier=label'."}, \
+	{.name = "unit", .type = OPT_TEXT, .offset = AT(unit), .arg = "UNIT", \
+	 .default_text = "bytes", .validate = check_unit, .help = "bytes, ip_bytes or packets."}, \
+	{.name = "limit", .letter = 'n', .type = OPT_INT, .offset = AT(limit), .min = 1, .max = 2000, \
+	 .arg = "N", .default_text = limit_default, .help = "So many, the largest; the rest as one."}
+/* clang-format on */
+
+static const char *check_unit(const char *text)
+{
+	return strcmp(text, "bytes") && strcmp(text, "ip_bytes") && strcmp(text, "packets")
+		       ? "expected bytes, ip_bytes or packets"
+		       : NULL;
+}
+
+static const struct opt query_options[] = {
+	ASK_OPTIONS("-1h", "20"),
+	{.name = "step",
+	 .type = OPT_TEXT,
+	 .offset = AT(step),
+	 .arg = "TIME",
+	 .default_text = "auto",
+	 .help = "Width of a point: 1s, 10s, 1m, 10m, 1h, 1d, or auto."},
+	CLI_OPT_LISTING,
+	CLI_OPT_HELP,
+	OPT_END,
+};
+const struct opt_program query_program = {
+	.name = "scitag query",
+	.synopsis =
+		"[--from TIME] [--to TIME] [--step TIME] [--group DIMENSIONS] [--filter FILTER]",
+	.summary = "What a running observer has stored, over time",
+	.opts = query_options,
+};
+
+static const struct opt top_options[] = {
+	ASK_OPTIONS("-1m", "20"),
+	{.name = "once",
+	 .letter = '1',
+	 .type = OPT_VERB,
+	 .offset = AT(once),
+	 .help = "Print once instead of following; so it is without a terminal."},
+	{.name = "interval",
+	 .type = OPT_DURATION,
+	 .offset = AT(interval_s),
+	 .min = 1,
+	 .arg = "TIME",
+	 .default_text = "2s",
+	 .help = "Time between two pictures."},
+	CLI_OPT_LISTING,
+	CLI_OPT_HELP,
+	OPT_END,
+};
+const struct opt_program top_program = {
+	.name = "scitag top",
+	.synopsis = "[--from TIME] [--group DIMENSIONS] [--filter FILTER] [--once]",
+	.summary = "Who is largest on a running observer, live",
+	.opts = top_options,
+};
+
+static volatile int stopped;
+
+static void on_signal(int signal_number)
+{
+	stopped = 1;
+}
+
+/* --- columns of the dimensions ------------------------------------------------------------------- */
+
+/* Columns for what the answer is grouped by, at columns[n]; returns the new n. */
+static size_t key_columns(struct cli_column *columns, size_t n, json_t *group)
+{
+	const char *dim;
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(group, i, value)
+	{
+		dim = json_string_value(value);
+		if (!dim || n + 8 > CLI_COLUMNS_MAX)
+			continue;
+		if (!strcmp(dim, "experiment"))
+			columns[n++] = (struct cli_column){"experiment_id", NULL};
+		if (!strcmp(dim, "activity"))
+			columns[n++] = (struct cli_column){"activity_id", NULL};
+		columns[n++] = (struct cli_column){dim, dim};
+	}
+	return n;
+}
+
+static void put_json(struct cli_list *l, json_t *value)
+{
+	if (json_is_integer(value))
+		cli_put_int(l, json_integer_value(value));
+	else
+		cli_put_text(l, json_string_value(value));
+}
+
+static void put_key(struct cli_list *l, const struct cli_column *columns, size_t first, size_t end,
+		    json_t *key, int is_rest)
+{
+	int said = 0;
+
+	for (size_t i = first; i < end; i++) {
+		json_t *value = json_object_get(key, columns[i].key);
+
+		if (!value && is_rest && columns[i].title && !said++)
+			cli_put_text(l, "(rest)");
+		else
+			put_json(l, value);
+	}
+}
+
+static double number_of(json_t *object, const char *name)
+{
+	return json_number_value(json_object_get(object, name));
+}
+
+static int64_t time_of(json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name)) ?: "";
+	int64_t us;
+
+	return clock_parse_utc(&us, text, strlen(text)) ? CLOCK_NEVER : us;
+}
+
+static size_t ask(struct remote_parameter out[8], const struct query_config *cfg, char limit[24])
+{
+	snprintf(limit, 24, "%lld", (long long)cfg->limit);
+	out[0] = (struct remote_parameter){"from", cfg->from};
+	out[1] = (struct remote_parameter){"to", cfg->to};
+	out[2] = (struct remote_parameter){"group", cfg->group};
+	out[3] = (struct remote_parameter){"filter", cfg->filter};
+	out[4] = (struct remote_parameter){"unit", cfg->unit};
+	out[5] = (struct remote_parameter){"limit", limit};
+	out[6] = (struct remote_parameter){"step", cfg->step};
+	return 7;
+}
+
+/* --- top ----------------------------------------------------------------------------------------- */
+
+static int list_top(const struct query_config *cfg, json_t *answer)
+{
+	double seconds = (double)(time_of(answer, "to") - time_of(answer, "from")) / US_PER_S;
+	int in_packets = !strcmp(cfg->unit, "packets");
+	struct cli_column columns[CLI_COLUMNS_MAX];
+	size_t n_keys = key_columns(columns, 0, json_object_get(answer, "group"));
+	size_t n = n_keys, i;
+	struct cli_list *l;
+	char text[32];
+	json_t *row;
+
+	columns[n++] = (struct cli_column){NULL, "rate"};
+	columns[n++] = (struct cli_column){"share", "share"};
+	columns[n++] = (struct cli_column){cfg->unit, cfg->unit};
+	columns[n++] = (struct cli_column){"error_bytes", in_packets ? NULL : "95 %"};
+	columns[n++] = (struct cli_column){"samples", "samples"};
+	l = cli_list_open(stdout, cli_format(&cfg->common), columns, n);
+	if (!l)
+		return cli_fail(CLI_FAILED, "out of memory");
+	json_array_foreach(json_object_get(answer, "rows"), i, row)
+	{
+		double value = number_of(row, cfg->unit), error = number_of(row, "error_bytes");
+
+		put_key(l, columns, 0, n_keys, json_object_get(row, "key"),
+			json_is_true(json_object_get(row, "rest")));
+		cli_put_shown(l, 0,
+			      seconds > 0 ? cli_si(text, sizeof(text),
+						   value * (in_packets ? 1 : 8) / seconds,
+						   in_packets ? "p/s" : "b/s")
+					  : "");
+		snprintf(text, sizeof(text), "%.1f %%", 100 * number_of(row, "share"));
+		cli_put_shown(l, number_of(row, "share"), text);
+		cli_put_shown(l, value, cli_si(text, sizeof(text), value, in_packets ? "p" : "B"));
+		if (!json_object_get(row, "error_bytes"))
+			cli_put_none(l);
+		else if (error > 0 && number_of(row, "samples") < SAMPLES_FEW)
+			cli_put_shown(l, error, "too few");
+		else if (error > 0 && value > 0) {
+			snprintf(text, sizeof(text), "+-%.1f %%", 100 * error / value);
+			cli_put_shown(l, error, text);
+		} else {
+			cli_put_shown(l, error, "exact");
+		}
+		cli_put_int(l, (int64_t)number_of(row, "samples"));
+	}
+	cli_list_close(l);
+	return CLI_OK;
+}
+
+int verb_top(int argc, char **argv)
+{
+	struct query_config cfg = {0};
+	int rest, code = cli_args(&top_program, &cfg, argc, argv, &rest);
+	struct remote_parameter parameters[8];
+	char limit[24], time[32];
+	json_t *answer;
+	int live;
+
+	if (code < 0 && rest < argc)
+		code = cli_usage(&top_program, "takes no argument '%s'", argv[rest]);
+	if (code >= 0)
+		goto out;
+	live = isatty(STDOUT_FILENO) && !cfg.once && cli_format(&cfg.common) == CLI_TABLE;
+	signal(SIGINT, on_signal);
+	do {
+		code = remote_get(&answer, cfg.url, "/api/v1/top", parameters,
+				  ask(parameters, &cfg, limit));
+		if (code)
+			break;
+		if (live) /* home, and wipe what is below */
+			printf("\033[H\033[J%s%s  %s to %s%s\n", cli_colour(stdout, CLI_DIM),
+			       cfg.url, cfg.from,
+			       clock_format_utc(time, sizeof(time), clock_utc_us(), 0),
+			       cli_colour(stdout, CLI_PLAIN));
+		code = list_top(&cfg, answer);
+		json_decref(answer);
+		fflush(stdout);
+		if (live && !stopped)
+			sleep((unsigned int)cfg.interval_s);
+	} while (live && !stopped && !code);
+out:
+	opt_free(&top_program, &cfg);
+	return code;
+}
+
+/* --- query --------------------------------------------------------------------------------------- */
+
+static int in_gap(json_t *gaps, int64_t utc_us)
+{
+	json_t *gap;
+	size_t i;
+
+	json_array_foreach(gaps, i, gap)
+	{
+		if (utc_us >= time_of(gap, "from") && utc_us < time_of(gap, "to"))
+			return 1;
+	}
+	return 0;
+}
+
+static int list_series(const struct query_config *cfg, json_t *answer)
+{
+	int64_t from_us = time_of(answer, "from");
+	int64_t step_us = (int64_t)(number_of(answer, "step_s") * US_PER_S);
+	json_t *series = json_object_get(answer, "series"), *one;
+	json_t *gaps = json_object_get(answer, "gaps");
+	int in_packets = !strcmp(cfg->unit, "packets");
+	struct cli_column columns[CLI_COLUMNS_MAX] = {{"time_utc", "time"}};
+	size_t n_keys = key_columns(columns, 1, json_object_get(answer, "group"));
+	size_t n = n_keys, n_points, i;
+	struct cli_list *l;
+	char text[32];
+
+	columns[n++] = (struct cli_column){cfg->unit, cfg->unit};
+	columns[n++] = (struct cli_column){"error_bytes", in_packets ? NULL : "+-95 %"};
+	columns[n++] = (struct cli_column){"samples", "samples"};
+	l = cli_list_open(stdout, cli_format(&cfg->common), columns, n);
+	if (!l || from_us == CLOCK_NEVER || step_us <= 0) {
+		cli_list_close(l);
+		return cli_fail(CLI_FAILED, "the answer was not understood");
+	}
+	n_points = json_array_size(json_object_get(json_array_get(series, 0), cfg->unit));
+	for (size_t p = 0; p < n_points; p++) {
+		int64_t utc_us = from_us + (int64_t)p * step_us;
+
+		if (in_gap(gaps, utc_us)) /* its zeros mean nothing */
+			continue;
+		json_array_foreach(series, i, one)
+		{
+			json_t *errors = json_object_get(one, "error_bytes");
+			double value = json_number_value(
+				json_array_get(json_object_get(one, cfg->unit), p));
+			double error = json_number_value(json_array_get(errors, p));
+
+			cli_put_text(l, clock_format_utc(text, sizeof(text), utc_us, 0));
+			put_key(l, columns, 1, n_keys, json_object_get(one, "key"),
+				json_is_true(json_object_get(one, "rest")));
+			cli_put_shown(l, value,
+				      cli_si(text, sizeof(text), value, in_packets ? "p" : "B"));
+			if (errors)
+				cli_put_shown(l, error, cli_si(text, sizeof(text), error, "B"));
+			else
+				cli_put_none(l);
+			put_json(l, json_array_get(json_object_get(one, "samples"), p));
+		}
+	}
+	cli_list_close(l);
+	json_array_foreach(gaps, i, one)
+	{
+		fprintf(stderr, "gap: %s to %s: %s\n",
+			json_string_value(json_object_get(one, "from")) ?: "?",
+			json_string_value(json_object_get(one, "to")) ?: "?",
+			json_string_value(json_object_get(one, "reason")) ?: "unknown");
+	}
+	return json_array_size(gaps) ? CLI_INCOMPLETE : CLI_OK;
+}
+
+int verb_query(int argc, char **argv)
+{
+	struct query_config cfg = {0};
+	int rest, code = cli_args(&query_program, &cfg, argc, argv, &rest);
+	struct remote_parameter parameters[8];
+	json_t *answer;
+	char limit[24];
+
+	if (code < 0 && rest < argc)
+		code = cli_usage(&query_program, "takes no argument '%s'", argv[rest]);
+	if (code >= 0)
+		goto out;
+	code = remote_get(&answer, cfg.url, "/api/v1/series", parameters,
+			  ask(parameters, &cfg, limit));
+	if (!code) {
+		code = list_series(&cfg, answer);
+		json_decref(answer);
+	}
+out:
+	opt_free(&query_program, &cfg);
+	return code;
+}
