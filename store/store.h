@@ -197,15 +197,12 @@ void store_result_free(struct store_result *r);
 struct bucket *store_newest(struct store *s);
 /* The rows of one second of the ring, likewise; NULL: not there. */
 struct bucket *store_second(struct store *s, int64_t utc_s);
-/* The same for any second that the ring still holds; NULL: it does not. */
-struct bucket *store_second(struct store *s, int64_t utc_s);
 
 struct store_status {
 	char url[256];
 	int64_t committed_utc_s; /* newest second that is safe on disk; CLOCK_NEVER */
 	int64_t oldest_utc_s;
 	uint64_t file_bytes, max_size_bytes;
-	uint32_t keep_10s_s, keep_1m_s, keep_10m_s, keep_1h_s; /* as configured; 0: for ever */
 	uint32_t queued;                                       /* seconds waiting */
 	uint64_t lost_seconds; /* let go because the disk was full for too long */
 	uint64_t trimmed_rows;
