@@ -177,33 +177,33 @@ struct reply {
 };
 
 /* Takes the response. */
-static enum MHD_Result reply(struct web *w, struct MHD_Connection *c, const struct reply *reply,
+static enum MHD_Result reply(struct web *w, struct MHD_Connection *c, const struct reply *how,
 			     struct MHD_Response *r)
 {
-	unsigned int status = reply->status;
+	unsigned int status = how->status;
 	enum MHD_Result result;
 
 	if (!r)
 		return MHD_NO;
-	if (status == MHD_HTTP_OK && reply->etag[0] &&
-	    etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), reply->etag)) {
+	if (status == MHD_HTTP_OK && how->etag[0] &&
+	    etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), how->etag)) {
 		MHD_destroy_response(r);
 		r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 		if (!r)
 			return MHD_NO;
 		status = MHD_HTTP_NOT_MODIFIED;
 	}
-	add_common_headers(r, status == MHD_HTTP_NOT_MODIFIED ? NULL : reply->type);
-	if (reply->etag[0]) {
-		MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, reply->etag);
+	add_common_headers(r, status == MHD_HTTP_NOT_MODIFIED ? NULL : how->type);
+	if (how->etag[0]) {
+		MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, how->etag);
 		MHD_add_response_header(r, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
 	}
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL,
-				reply->etag[0] ? "no-cache" : "no-store");
-	if (reply->gzip && status != MHD_HTTP_NOT_MODIFIED)
+				how->etag[0] ? "no-cache" : "no-store");
+	if (how->gzip && status != MHD_HTTP_NOT_MODIFIED)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-	if (reply->extra[0])
-		MHD_add_response_header(r, reply->extra[0], reply->extra[1]);
+	if (how->extra[0])
+		MHD_add_response_header(r, how->extra[0], how->extra[1]);
 	metrics_request(w->api.metrics, status);
 	result = MHD_queue_response(c, status, r);
 	MHD_destroy_response(r);
@@ -214,7 +214,7 @@ static enum MHD_Result reply(struct web *w, struct MHD_Connection *c, const stru
 static enum MHD_Result reply_answer(struct web *w, struct MHD_Connection *c, struct answer *a,
 				    const char *extra_name, const char *extra_value)
 {
-	struct reply rep = {
+	struct reply how = {
 		.status = a->status, .type = a->type, .extra = {extra_name, extra_value}};
 	size_t gzip_bytes;
 	char *gzip = NULL;
@@ -224,15 +224,15 @@ static enum MHD_Result reply_answer(struct web *w, struct MHD_Connection *c, str
 	if (a->len_bytes >= GZIP_MIN_BYTES &&
 	    accepts_gzip(header(c, MHD_HTTP_HEADER_ACCEPT_ENCODING)))
 		gzip = compress_body(a->body, a->len_bytes, &gzip_bytes);
-	rep.gzip = gzip != NULL;
+	how.gzip = gzip != NULL;
 	if (a->status == MHD_HTTP_OK)
-		make_etag(rep.etag, a->body, a->len_bytes, rep.gzip);
+		make_etag(how.etag, a->body, a->len_bytes, how.gzip);
 	if (gzip) {
 		free(a->body);
 		a->body = gzip;
 		a->len_bytes = gzip_bytes;
 	}
-	return reply(w, c, &rep,
+	return reply(w, c, &how,
 		     MHD_create_response_from_buffer(a->len_bytes, a->body, MHD_RESPMEM_MUST_FREE));
 }
 
@@ -250,10 +250,10 @@ static enum MHD_Result reply_asset(struct web *w, struct MHD_Connection *c, cons
 {
 	int gzip = accepts_gzip(header(c, MHD_HTTP_HEADER_ACCEPT_ENCODING));
 	const struct asset_bytes *body = gzip ? &a->gzip : &a->plain;
-	struct reply rep = {.status = MHD_HTTP_OK, .type = a->type, .gzip = gzip};
+	struct reply how = {.status = MHD_HTTP_OK, .type = a->type, .gzip = gzip};
 
-	make_etag(rep.etag, a->plain.start, (size_t)(a->plain.end - a->plain.start), gzip);
-	return reply(w, c, &rep,
+	make_etag(how.etag, a->plain.start, (size_t)(a->plain.end - a->plain.start), gzip);
+	return reply(w, c, &how,
 		     MHD_create_response_from_buffer((size_t)(body->end - body->start),
 						     (void *)(uintptr_t)body->start,
 						     MHD_RESPMEM_PERSISTENT));
@@ -312,7 +312,7 @@ static int64_t last_event(const char *text)
 
 static enum MHD_Result reply_stream(struct web *w, struct MHD_Connection *c, int head)
 {
-	static const struct reply rep = {.status = MHD_HTTP_OK,
+	static const struct reply how = {.status = MHD_HTTP_OK,
 					 .type = "text/event-stream",
 					 .extra = {"X-Accel-Buffering", "no"}};
 	const union MHD_ConnectionInfo *info;
@@ -321,7 +321,7 @@ static enum MHD_Result reply_stream(struct web *w, struct MHD_Connection *c, int
 	struct stream *s;
 
 	if (head)
-		return reply(w, c, &rep,
+		return reply(w, c, &how,
 			     MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
 	s = calloc(1, sizeof(*s));
 	if (!s)
@@ -344,7 +344,7 @@ static enum MHD_Result reply_stream(struct web *w, struct MHD_Connection *c, int
 					      stream_close);
 	if (!r)
 		stream_close(s);
-	return reply(w, c, &rep, r);
+	return reply(w, c, &how, r);
 }
 
 /* --- requests --------------------------------------------------------------------------------------- */
