@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #define CLOCK_NEVER INT64_MIN /* a time that is not known */
-#define US_PER_S 1000000LL
-#define NS_PER_S 1000000000LL
+#define US_PER_S    1000000LL
+#define NS_PER_S    1000000000LL
 
 int64_t clock_mono_ns(void);
 int64_t clock_utc_us(void);

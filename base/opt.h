@@ -17,12 +17,12 @@ enum opt_type {
 	OPT_DURATION, /* uint64_t seconds: 10s, 5m, 24h, 7d, 2y; 0 and "never" where min is 0 */
 	OPT_TEXT,     /* char *, owned by the config; NULL when unset and default_text is NULL */
 	OPT_CHOICE,   /* int, index into choices */
-	OPT_TEXTS,    /* struct opt_texts; YAML list or one scalar; repeatable on the command line */
-	OPT_MAP,      /* struct opt_map: YAML mapping of scalars */
-	OPT_ITEMS,    /* struct opt_items: YAML list of mappings, each read with item_opts */
-	OPT_SECTION,  /* int: 1 when the section is present, even empty ({}) */
-	OPT_IGNORED,  /* accepted, has no effect; help says why, and a warning quotes it */
-	OPT_VERB,     /* command line only: sets int to 1 (--check, --dump, --help, --version) */
+	OPT_TEXTS,   /* struct opt_texts; YAML list or one scalar; repeatable on the command line */
+	OPT_MAP,     /* struct opt_map: YAML mapping of scalars */
+	OPT_ITEMS,   /* struct opt_items: YAML list of mappings, each read with item_opts */
+	OPT_SECTION, /* int: 1 when the section is present, even empty ({}) */
+	OPT_IGNORED, /* accepted, has no effect; help says why, and a warning quotes it */
+	OPT_VERB,    /* command line only: sets int to 1 (--check, --dump, --help, --version) */
 };
 
 struct opt_texts {
@@ -43,17 +43,20 @@ struct opt {
 	const char *name; /* long option without dashes; NULL: file only */
 	char letter;      /* 0: none */
 	enum opt_type type;
-	size_t offset; /* offsetof the config struct */
-	int64_t min, max; /* OPT_INT; OPT_SIZE, OPT_DURATION: min only, 0 = no limit */
-	const char *const *choices;   /* NULL-terminated */
-	const char *default_text;     /* as it would stand in the file; NULL: zero, empty */
-	const char *arg;              /* "IFACE", for --help; NULL: none */
-	const char *help;             /* a sentence or two */
-	const struct opt *item_opts;  /* OPT_ITEMS */
+	size_t offset;               /* offsetof the config struct */
+	int64_t min, max;            /* OPT_INT; OPT_SIZE, OPT_DURATION: min only, 0 = no limit */
+	const char *const *choices;  /* NULL-terminated */
+	const char *default_text;    /* as it would stand in the file; NULL: zero, empty */
+	const char *arg;             /* "IFACE", for --help; NULL: none */
+	const char *help;            /* a sentence or two */
+	const struct opt *item_opts; /* OPT_ITEMS */
 	size_t item_size;
 	const char *(*validate)(const char *text); /* further check; NULL good, else why (static) */
 };
-#define OPT_END { NULL, NULL, 0, OPT_FLAG, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL }
+#define OPT_END                                                                         \
+	{                                                                               \
+		NULL, NULL, 0, OPT_FLAG, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL \
+	}
 
 struct opt_program { /* what the tables are about, for help and man page */
 	const char *name, *synopsis, *summary;
@@ -68,8 +71,8 @@ int opt_read_file(const struct opt_program *p, void *config, const char *path, F
 int opt_read_text(const struct opt_program *p, void *config, const char *name, const char *text,
 		  size_t len_bytes, FILE *err);
 /* argv over it. *first_rest is the index of the first argument that is no option. -EINVAL. */
-int opt_read_args(const struct opt_program *p, void *config, int argc, char **argv,
-		  int *first_rest, FILE *err);
+int opt_read_args(const struct opt_program *p, void *config, int argc, char **argv, int *first_rest,
+		  FILE *err);
 void opt_free(const struct opt_program *p, void *config);
 
 void opt_dump(const struct opt_program *p, const void *config, FILE *out); /* YAML with comments */

@@ -77,7 +77,7 @@ enum cli_exit cli_exit_of(int err);
 /* --- listings ------------------------------------------------------------------------------------ */
 enum cli_format {
 	CLI_TABLE,
-	CLI_JSON,	/* one array of objects */
+	CLI_JSON,       /* one array of objects */
 	CLI_JSON_LINES, /* one object a line */
 	CLI_CSV,
 };
@@ -97,12 +97,12 @@ struct cli_column {
  * outside may hold anything: control characters are shown as '?'. One thread. */
 struct cli_list; /* opaque */
 struct cli_list *cli_list_open(FILE *out, enum cli_format format, const struct cli_column *columns,
-			       size_t n_columns);	 /* NULL: no memory */
+			       size_t n_columns);        /* NULL: no memory */
 void cli_put_text(struct cli_list *l, const char *text); /* NULL: none */
 void cli_put_int(struct cli_list *l, int64_t value);
 void cli_put_real(struct cli_list *l, double value, int digits);
 void cli_put_flag(struct cli_list *l, int yes); /* true/false; yes/no in a table */
-void cli_put_none(struct cli_list *l);		/* null; empty */
+void cli_put_none(struct cli_list *l);          /* null; empty */
 /* value in JSON and CSV, text in the table: cli_put_shown(l, bytes, "1.50 GB"); */
 void cli_put_shown(struct cli_list *l, double value, const char *shown);
 void cli_list_close(struct cli_list *l); /* takes NULL */
@@ -117,7 +117,7 @@ char *cli_si(char *buf, size_t cap_bytes, double value, const char *unit);
 /* One line on stderr, redrawn at most ten times a second, only when stderr is a terminal. */
 struct cli_progress {
 	const char *what, *unit; /* "reading", "B" */
-	uint64_t total;		 /* 0: unknown, then no bar and no time left */
+	uint64_t total;          /* 0: unknown, then no bar and no time left */
 	int64_t start_mono_ns, drawn_mono_ns;
 	int on;
 };

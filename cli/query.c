@@ -257,14 +257,15 @@ out:
 
 /* --- query --------------------------------------------------------------------------------------- */
 
-static int in_gap(json_t *gaps, int64_t utc_us)
+/* Does the whole point lie in a gap? */
+static int in_gap(json_t *gaps, int64_t utc_us, int64_t step_us)
 {
 	json_t *gap;
 	size_t i;
 
 	json_array_foreach(gaps, i, gap)
 	{
-		if (utc_us >= time_of(gap, "from") && utc_us < time_of(gap, "to"))
+		if (utc_us >= time_of(gap, "from") && utc_us + step_us <= time_of(gap, "to"))
 			return 1;
 	}
 	return 0;
@@ -295,7 +296,7 @@ static int list_series(const struct query_config *cfg, json_t *answer)
 	for (size_t p = 0; p < n_points; p++) {
 		int64_t utc_us = from_us + (int64_t)p * step_us;
 
-		if (in_gap(gaps, utc_us)) /* its zeros mean nothing */
+		if (in_gap(gaps, utc_us, step_us)) /* its zeros mean nothing */
 			continue;
 		json_array_foreach(series, i, one)
 		{
