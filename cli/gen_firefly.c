@@ -35,6 +35,7 @@ struct writer {
 	size_t n_messages, cap_messages;
 	int no_memory;
 	uint64_t junk, claimed_flows, disagreeing_flows, unmarked_flows;
+	uint64_t backward_bytes; /* of all.bytes: from dst to src, as the message names them */
 	struct claims all, tags[GEN_STREAMS], producers[FIREFLY_PRODUCER_COUNT];
 	struct {
 		char name[64];
@@ -173,6 +174,8 @@ static void tell(struct writer *w, const struct teller *t, enum firefly_state st
 
 	if (!says_bytes)
 		bytes = 0;
+	if (t->is_turned == (f->out_bytes >= f->back_bytes))
+		w->backward_bytes += bytes;
 	keep(w, utc_us, &key, text, len_bytes);
 	count(&w->all, state, bytes);
 	count(&w->tags[stream_of(f->claim)], state, bytes);
@@ -527,6 +530,7 @@ static void write_truth(const struct writer *w, const struct gen_model *m, json_
 				    claims_json(&w->applications[i].claims));
 	json_object_update(truth, all);
 	json_decref(all);
+	json_object_set_new(truth, "bytes_dst_to_src", json_integer((json_int_t)w->backward_bytes));
 	json_object_set_new(truth, "datagrams", json_integer((json_int_t)w->n_messages));
 	json_object_set_new(truth, "accepted", json_integer((json_int_t)(w->n_messages - w->junk)));
 	json_object_set_new(truth, "rejected", json_pack("{s:I}", "no_json", (json_int_t)w->junk));
