@@ -212,8 +212,7 @@ const struct api_route *api_find(const char *path)
 
 /* --- a question --------------------------------------------------------------------------- */
 
-static int refuse_unknown(const struct api_route *route, const struct query *query,
-			  struct answer *out)
+int api_refuse_unknown(const struct api_route *route, const struct query *query, struct answer *out)
 {
 	const char *names[QUERY_PARAMS_MAX];
 	size_t n = 0;
@@ -261,7 +260,7 @@ void api_answer(const struct api *a, const struct api_route *route, const struct
 	struct question q = {.api = a, .now_utc_us = now_utc_us};
 
 	q.registry = registry_keeper_take(a->registry);
-	if (refuse_unknown(route, query, out) == 0 && read_params(&q, route, query, out) == 0)
+	if (api_refuse_unknown(route, query, out) == 0 && read_params(&q, route, query, out) == 0)
 		route->answer(&q, out);
 	filter_free(q.filter);
 	registry_keeper_give(a->registry, q.registry);

@@ -63,6 +63,9 @@ struct api_route {
 extern const struct api_route api_routes[]; /* ends with a NULL path */
 
 const struct api_route *api_find(const char *path); /* NULL: none */
+/* 0, or -EINVAL with the problem in *out: a parameter that the route does not have. */
+int api_refuse_unknown(const struct api_route *route, const struct query *query,
+		       struct answer *out);
 /* Checks the parameters and answers; whatever is wrong becomes a problem document. */
 void api_answer(const struct api *a, const struct api_route *route, const struct query *query,
 		int64_t now_utc_us, struct answer *out);

@@ -438,9 +438,10 @@ static enum MHD_Result respond(struct web *w, struct MHD_Connection *c, const st
 		return reply_problem(
 			w, c, MHD_HTTP_NOT_FOUND, NULL, NULL,
 			"there is nothing here; /api/v1/openapi.json lists what there is");
-	if (!route->answer)
+	if (route->answer)
+		api_answer(&w->api, route, &rq->query, clock_utc_us(), &a);
+	else if (api_refuse_unknown(route, &rq->query, &a) == 0)
 		return reply_stream(w, c, head);
-	api_answer(&w->api, route, &rq->query, clock_utc_us(), &a);
 	return reply_answer(w, c, &a, NULL, NULL);
 }
 

@@ -193,15 +193,15 @@ static void put_traffic(struct page *p, const char *name, const char *help, cons
 	family(p, name, "counter", help);
 	for (size_t i = 0; i < m->n_totals; i++) {
 		const struct traffic_key *k = &m->totals[i].key;
-		char source[64], six[4], experiment[12], activity[12];
+		char source[64], version[4], experiment[12], activity[12];
 		const char *grade = grade_name(k->grade), *carrier = carrier_name(k->carrier);
 		const char *direction = direction_name(k->direction);
 
-		snprintf(six, sizeof(six), "%u", k->family);
+		snprintf(version, sizeof(version), "%u", k->family);
 		sample(p, name, (double)pick(&m->totals[i]), "source",
 		       source_label(source, sizeof(source), a, k->source,
 				    k->source <= STORE_SOURCES_MAX ? m->kinds[k->source] : 0),
-		       "direction", direction ? direction : "?", "family", six, "carrier",
+		       "direction", direction ? direction : "?", "family", version, "carrier",
 		       carrier ? carrier : "?", "grade", grade ? grade : "?", "experiment",
 		       name_experiment(r, k->experiment, k->activity, experiment), "activity",
 		       name_activity(r, k->experiment, k->activity, activity), (char *)NULL);

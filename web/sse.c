@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "web/sse.h"
 
+static const char greeting[] = "retry: 2000\n\n"; /* ms, for EventSource */
+
 /* One second as it goes over the wire; shared by all who read it. */
 struct event {
 	int64_t utc_s;
@@ -24,8 +26,8 @@ struct sse_reader {
 	void (*wake)(void *arg);
 	void *arg;
 	int asleep;
-	int64_t next_utc_s; /* the first second not yet given */
-	int64_t best_lag_s;
+	int64_t next_utc_s;  /* the first second not yet given */
+	unsigned int owed;   /* seconds published while it read, and not yet taken */
 	uint64_t pings;      /* of sse.pings, given */
 	struct event *event; /* being given; NULL none */
 	const char *text;    /* or a static text being given */
@@ -204,6 +206,8 @@ void sse_publish(struct sse *s, const struct live_second *second, const struct b
 		*kept_at(s, e->utc_s) = e;
 	}
 	s->newest_utc_s = second->utc_s;
+	for (struct sse_reader *r = s->readers; r; r = r->next)
+		r->owed++;
 	wake_all(s);
 	pthread_cond_signal(&s->changed);
 	pthread_mutex_unlock(&s->lock);
@@ -214,14 +218,13 @@ void sse_publish(struct sse *s, const struct live_second *second, const struct b
 int sse_reader_open(struct sse_reader **out, struct sse *s, int64_t after_utc_s,
 		    void (*sleep)(void *arg), void (*wake)(void *arg), void *arg)
 {
-	static const char retry[] = "retry: 2000\n\n";
 	struct sse_reader *r = calloc(1, sizeof(*r));
 	int err = 0;
 
-	_Static_assert(SSE_RETRY_MS == 2000, "said in the text above");
 	if (!r)
 		return -ENOMEM;
-	*r = (struct sse_reader){.sse = s, .sleep = sleep, .wake = wake, .arg = arg, .text = retry};
+	*r = (struct sse_reader){
+		.sse = s, .sleep = sleep, .wake = wake, .arg = arg, .text = greeting};
 	pthread_mutex_lock(&s->lock);
 	if (s->stopping) {
 		err = -ESHUTDOWN;
@@ -230,7 +233,6 @@ int sse_reader_open(struct sse_reader **out, struct sse *s, int64_t after_utc_s,
 	} else {
 		/* a newcomer begins with the newest second, so that there is something to see at once */
 		r->next_utc_s = after_utc_s == CLOCK_NEVER ? s->newest_utc_s : after_utc_s + 1;
-		r->best_lag_s = INT64_MAX - SSE_LAG_MAX_S;
 		r->pings = s->pings;
 		r->next = s->readers;
 		s->readers = r;
@@ -262,22 +264,17 @@ void sse_reader_close(struct sse_reader *r)
 	free(r);
 }
 
-/* Finds the next event; lets go of the lock while it makes one. -ETIMEDOUT: too far behind. */
-static int next_event(struct sse_reader *r)
+/* Finds the next event; lets go of the lock while it makes one. */
+static void next_event(struct sse_reader *r)
 {
 	struct sse *s = r->sse;
-	int64_t newest_utc_s = s->newest_utc_s, lag_s;
 
-	if (newest_utc_s == CLOCK_NEVER)
-		return 0;
-	if (r->next_utc_s <= newest_utc_s - LIVE_SECONDS || r->next_utc_s > newest_utc_s + 1)
-		r->next_utc_s = newest_utc_s - LIVE_SECONDS + 1; /* too old, or of another clock */
-	lag_s = newest_utc_s - r->next_utc_s;
-	if (lag_s > r->best_lag_s + SSE_LAG_MAX_S)
-		return -ETIMEDOUT;
-	if (lag_s < r->best_lag_s)
-		r->best_lag_s = lag_s;
-	while (!r->event && !s->stopping && r->next_utc_s <= newest_utc_s) {
+	if (s->newest_utc_s == CLOCK_NEVER)
+		return;
+	if (r->next_utc_s <= s->newest_utc_s - LIVE_SECONDS || r->next_utc_s > s->newest_utc_s + 1)
+		r->next_utc_s =
+			s->newest_utc_s - LIVE_SECONDS + 1; /* too old, or of another clock */
+	while (!r->event && !s->stopping && r->next_utc_s <= s->newest_utc_s) {
 		int64_t utc_s = r->next_utc_s++;
 		struct event *kept = *kept_at(s, utc_s);
 
@@ -290,7 +287,6 @@ static int next_event(struct sse_reader *r)
 			pthread_mutex_lock(&s->lock);
 		}
 	}
-	return 0;
 }
 
 static size_t copy_out(struct sse_reader *r, char *buf, size_t cap_bytes)
@@ -310,6 +306,7 @@ static size_t copy_out(struct sse_reader *r, char *buf, size_t cap_bytes)
 	} else {
 		give_back(r->event);
 		r->event = NULL;
+		r->owed -= r->owed > 0;
 	}
 	return n;
 }
@@ -321,14 +318,17 @@ ssize_t sse_read(struct sse_reader *r, char *buf, size_t cap_bytes)
 
 	pthread_mutex_lock(&s->lock);
 	if (!r->text && !r->event)
-		n = next_event(r);
+		next_event(r);
 	if (!r->text && !r->event && r->pings != s->pings)
 		r->text = ": ping\n\n";
-	if (s->stopping)
+	if (s->stopping) {
 		n = -ESHUTDOWN;
-	if (n == 0 && (r->text || r->event)) {
+	} else if (r->owed > SSE_OWED_MAX) {
+		n = -ETIMEDOUT;
+	} else if (r->text || r->event) {
 		n = (ssize_t)copy_out(r, buf, cap_bytes);
-	} else if (n == 0) {
+	} else {
+		r->owed = 0;
 		r->asleep = 1;
 		r->sleep(r->arg);
 	}

@@ -2,8 +2,8 @@
  * given what the live ring still holds. Knows no HTTP: who carries the bytes reads with sse_read and
  * is put to sleep and woken through two functions.
  *
- * A reader never holds anybody up: it keeps a place in time, not a queue. One that falls further and
- * further behind is ended; one whose connection takes nothing at all is its carrier's to end.
+ * A reader never holds anybody up: it keeps a place in time, not a queue. One that takes less than is
+ * published is ended; one whose connection takes nothing at all is its carrier's to end.
  * Any thread. */
 #ifndef WEB_SSE_H
 #define WEB_SSE_H
@@ -14,8 +14,7 @@
 
 #define SSE_READERS_MAX 64
 #define SSE_PING_S      15
-#define SSE_LAG_MAX_S   30 /* behind the best it ever was */
-#define SSE_RETRY_MS    2000
+#define SSE_OWED_MAX    30 /* seconds published that a reader may have left untaken */
 #define SSE_KEPT        16 /* seconds kept as text; older ones are made again */
 
 struct sse;        /* opaque: the stream */

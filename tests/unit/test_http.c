@@ -620,6 +620,7 @@ static void broken_uris_are_refused(void **state)
 					   "/api/v1/series?filter=%00",
 					   "/api/v1/series?filter=a%0ab",
 					   "/api/v1/series?filter=%ff",
+					   "/api/v1/stream?since=1",
 					   "/api/v1/series?step=1s&step=1s",
 					   "/%c3%28"};
 
