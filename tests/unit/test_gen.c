@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "base/clock.h"
-#include "cli/cli.h"
+#include "cli/gen.h"
 #include "cli/replay.h"
 #include "firefly/firefly.h"
 #include "observer/capture.h"
@@ -324,11 +324,25 @@ static void each_datagram(void (*datagram)(void *, const uint8_t *, uint32_t, in
 struct sflow_sums {
 	uint64_t datagrams, flow_samples, counter_samples, packets, bytes;
 	struct { /* by agent's last address byte */
-		uint64_t datagrams, packets, bytes, octets[3], out_octets[3];
-		uint32_t out_packets[3];
+		uint64_t datagrams, packets, bytes, octets[4], out_octets[4];
+		uint32_t out_packets[4];
 		uint32_t sequence, pools[3], drops[3], sequences[3];
 	} agents[256];
 };
+
+static void add_counters(struct sflow_sums *sums, uint8_t agent, const struct sflow_sample *s)
+{
+	uint32_t port = s->source_index;
+
+	assert_true(s->has_if_counters && s->if_index == port);
+	assert_true(s->if_in_octets >= sums->agents[agent].octets[port]);
+	assert_true(s->if_out_octets >= sums->agents[agent].out_octets[port]);
+	assert_true(s->if_out_packets >= sums->agents[agent].out_packets[port]);
+	assert_int_equal(s->if_in_errors + s->if_out_errors + s->if_out_discards, 0);
+	sums->agents[agent].octets[port] = s->if_in_octets;
+	sums->agents[agent].out_octets[port] = s->if_out_octets;
+	sums->agents[agent].out_packets[port] = s->if_out_packets;
+}
 
 static void add_sflow(void *arg, const uint8_t *payload, uint32_t len_bytes, int64_t utc_us)
 {
@@ -350,14 +364,7 @@ static void add_sflow(void *arg, const uint8_t *payload, uint32_t len_bytes, int
 
 		assert_in_range(port, 1, 2);
 		if (s.kind == SFLOW_COUNTERS) {
-			assert_true(s.has_if_counters && s.if_index == port);
-			assert_true(s.if_in_octets >= sums->agents[agent].octets[port]);
-			assert_true(s.if_out_octets >= sums->agents[agent].out_octets[port]);
-			assert_true(s.if_out_packets >= sums->agents[agent].out_packets[port]);
-			assert_int_equal(s.if_in_errors + s.if_out_errors + s.if_out_discards, 0);
-			sums->agents[agent].octets[port] = s.if_in_octets;
-			sums->agents[agent].out_octets[port] = s.if_out_octets;
-			sums->agents[agent].out_packets[port] = s.if_out_packets;
+			add_counters(sums, agent, &s);
 			sums->counter_samples++;
 			continue;
 		}
@@ -565,7 +572,7 @@ static void assert_close(uint64_t grown, uint64_t once, double factor)
 static void counters_grow_across_loops(void **state)
 {
 	static struct again again;
-	uint64_t once[3], once_out[3];
+	uint64_t once[4], once_out[4];
 
 	(void)state;
 	again.replay = replay_sflow_open();
@@ -588,6 +595,65 @@ static void counters_grow_across_loops(void **state)
 		}
 	}
 	replay_sflow_close(again.replay);
+}
+
+/* A counter sample of agent 192.0.2.7, interface 3; written down from the specification. */
+static uint32_t counter_datagram(uint8_t *buf, uint32_t sequence, uint64_t in_octets,
+				 uint64_t out_octets)
+{
+	struct gen_bytes b = {buf, 256, 0};
+
+	for (size_t i = 0; i < 7;
+	     i++) /* version, IPv4, agent, sub-agent, sequence, uptime, samples */
+		gen_put_be32(&b,
+			     (uint32_t[]){5, 1, 0xC0000207, 0, sequence, sequence * 1000, 1}[i]);
+	for (size_t i = 0; i < 7;
+	     i++) /* counter sample, its length, sequence, source, record 0:1 */
+		gen_put_be32(&b, (uint32_t[]){2, 108, sequence, 3, 1, 1, 88}[i]);
+	for (size_t i = 0; i < 6; i++) /* index, type, speed, direction, status */
+		gen_put_be32(&b, (uint32_t[]){3, 6, 2, 0x540BE400, 1, 3}[i]);
+	gen_put_be64(&b, in_octets);
+	gen_put_zeros(&b, 24);
+	gen_put_be64(&b, out_octets);
+	gen_put_zeros(&b, 24);
+	return (uint32_t)b.at;
+}
+
+static void add_sflow_counters(struct sflow_sums *sums, const uint8_t *payload, uint32_t len_bytes)
+{
+	struct sflow_reader reader;
+	struct sflow_datagram d;
+	struct sflow_sample s;
+	enum sflow_verdict verdict = sflow_open(&reader, &d, payload, len_bytes);
+
+	assert_int_equal(verdict, SFLOW_OK);
+	assert_true(sflow_next(&reader, &s, &verdict) && s.kind == SFLOW_COUNTERS);
+	assert_int_equal(d.sequence, ++sums->agents[d.agent_ip[15]].sequence);
+	add_counters(sums, d.agent_ip[15], &s);
+}
+
+/* Ten seconds are recorded of a pass of twenty: by its end as much again has gone by unseen. */
+static void counters_go_on_at_their_average(void **state)
+{
+	const uint64_t two_33 = 0x200000000;
+	struct replay_sflow *replay = replay_sflow_open();
+	struct sflow_sums sums = {0};
+	uint8_t buf[256];
+	uint32_t n;
+
+	(void)state;
+	for (int pass = 1; pass <= 2; pass++) {
+		for (uint32_t i = 0; i < 2; i++) {
+			n = counter_datagram(buf, 1 + i, 5 + 10 * i, two_33 - 16 + 32 * i);
+			replay_sflow_rewrite(replay, buf, n, i * 10 * US_PER_S);
+			add_sflow_counters(&sums, buf, n);
+		}
+		replay_sflow_again(replay, 20 * US_PER_S);
+	}
+	/* 5, 15, then 10 more to begin with: 25, 35; and -16, +16, +48, +80 around 2^33 */
+	assert_int_equal(sums.agents[7].octets[3], 35);
+	assert_int_equal(sums.agents[7].out_octets[3], two_33 + 80);
+	replay_sflow_close(replay);
 }
 
 /* Cut anywhere, a datagram is rewritten as far as it goes and not a byte beyond. */
@@ -630,6 +696,7 @@ int main(void)
 		cmocka_unit_test(fireflies_add_up_to_the_truth),
 		cmocka_unit_test(times_move_and_everything_else_stays),
 		cmocka_unit_test(counters_grow_across_loops),
+		cmocka_unit_test(counters_go_on_at_their_average),
 		cmocka_unit_test(truncated_datagrams_are_rewritten_safely),
 	};
 
