@@ -29,6 +29,7 @@ struct tap_config {
 	int generic_only;       /* do not try the driver's own mode */
 	uint32_t samples_per_s; /* aim of the adaptive sampling, all CPUs together; 0: 20,000 */
 	uint32_t ring_bytes;    /* power of two; 0: 8 MiB */
+	const struct scitag_set *registered; /* as for tap_register; NULL: nothing yet */
 	/* our own prefixes: frames are counted apart by direction. NULL: all in direction 0 */
 	const struct tap_prefix *prefixes;
 	size_t n_prefixes;
