@@ -43,8 +43,8 @@ struct opt {
 	const char *name; /* long option without dashes; NULL: file only */
 	char letter;      /* 0: none */
 	enum opt_type type;
-	size_t offset;               /* offsetof the config struct */
-	int64_t min, max;            /* OPT_INT; OPT_SIZE, OPT_DURATION: min only, 0 = no limit */
+	size_t offset;    /* offsetof the config struct */
+	int64_t min, max; /* OPT_INT (both 0: any); OPT_SIZE, OPT_DURATION (0: no limit) */
 	const char *const *choices;  /* NULL-terminated */
 	const char *default_text;    /* as it would stand in the file; NULL: zero, empty */
 	const char *arg;             /* "IFACE", for --help; NULL: none */
@@ -66,11 +66,15 @@ struct opt_program { /* what the tables are about, for help and man page */
 
 /* Config starts as all zero bytes of the caller's struct. */
 int opt_defaults(const struct opt_program *p, void *config);
-/* Read a file over what is there. Errors on `err`. -ENOENT, -EACCES, -EINVAL. */
+/* Read a file of at most 1 MiB over what is there; `key:` without a value changes nothing. Errors and
+ * warnings on `err`. -EINVAL: what is wrong has been left out, the rest was read; -ENOENT, -EACCES
+ * and other errors of the system. */
 int opt_read_file(const struct opt_program *p, void *config, const char *path, FILE *err);
 int opt_read_text(const struct opt_program *p, void *config, const char *name, const char *text,
 		  size_t len_bytes, FILE *err);
-/* argv over it. *first_rest is the index of the first argument that is no option. -EINVAL. */
+/* argv over it: -x, -xVALUE, -x VALUE, -xyz, --name=VALUE, --name VALUE, --no-name of a flag, "--".
+ * Options may stand behind arguments; argv is put in order, options first, so that
+ * argv[*first_rest..argc) are the arguments. A list's first value replaces the file's. -EINVAL. */
 int opt_read_args(const struct opt_program *p, void *config, int argc, char **argv, int *first_rest,
 		  FILE *err);
 void opt_free(const struct opt_program *p, void *config);

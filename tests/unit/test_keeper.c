@@ -342,6 +342,10 @@ static void the_server_is_asked_only_for_what_changed(void **state)
 	assert_int_equal(registry_keeper_refresh(keeper), -EBADMSG);
 	assert_int_equal(registry_keeper_refresh(keeper), -EBADMSG);
 	assert_null(strstr(server.asked, "If-None-Match"));
+	will_answer("HTTP/1.1 200 OK\r\nETag: \"small\"", SMALL);
+	assert_int_equal(registry_keeper_refresh(keeper), -EBADMSG);
+	assert_int_equal(registry_keeper_refresh(keeper), -EBADMSG);
+	assert_null(strstr(server.asked, "If-None-Match"));
 	free(text);
 }
 
