@@ -167,10 +167,11 @@ static int firefly_source_drain(void *self, int wait_ms)
 /* "32 MiB buffer; flowd 12, dcache 3" */
 static void describe(const struct firefly_source *f, char *buf, size_t cap_bytes)
 {
-	size_t n = (size_t)snprintf(buf, cap_bytes, "%.1f MiB buffer",
-				    (double)udp_buffer_bytes(f->udp) / (1 << 20));
+	size_t n;
 	const char *between = "; ";
 
+	udp_describe(f->udp, buf, cap_bytes);
+	n = strlen(buf);
 	for (int p = 0; p < FIREFLY_PRODUCER_COUNT && n < cap_bytes; p++) {
 		if (!f->producers[p])
 			continue;

@@ -204,3 +204,12 @@ uint64_t udp_buffer_bytes(const struct udp *u)
 {
 	return u->buffer_bytes;
 }
+
+void udp_describe(const struct udp *u, char *buf, size_t cap_bytes)
+{
+	if (u->buffer_bytes >= SOCKET_BUFFER_BYTES)
+		snprintf(buf, cap_bytes, "%d MiB buffer", SOCKET_BUFFER_BYTES >> 20);
+	else
+		snprintf(buf, cap_bytes, "%llu KiB buffer, held small by net.core.rmem_max",
+			 (unsigned long long)u->buffer_bytes >> 10);
+}

@@ -30,5 +30,7 @@ uint64_t udp_dropped(struct udp *u);
 /* "[::]:10514", with the port that was really bound */
 const char *udp_name(const struct udp *u);
 uint64_t udp_buffer_bytes(const struct udp *u); /* what the kernel granted */
+/* "32 MiB buffer", or why it is smaller; for the health page */
+void udp_describe(const struct udp *u, char *buf, size_t cap_bytes);
 
 #endif

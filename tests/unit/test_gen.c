@@ -518,6 +518,88 @@ static void fireflies_add_up_to_the_truth(void **state)
 	json_decref(truth);
 }
 
+/* --- the same flows in all kinds ------------------------------------------------------------------------ */
+
+#define FLOWS_MAX 4096
+
+struct flows {
+	struct flow_key keys[FLOWS_MAX];
+	size_t n;
+	uint64_t found, sought;
+};
+
+static struct flow_key turned(const struct flow_key *key)
+{
+	struct flow_key back = *key;
+
+	memcpy(back.src_ip, key->dst_ip, 16);
+	memcpy(back.dst_ip, key->src_ip, 16);
+	back.src_port = key->dst_port;
+	back.dst_port = key->src_port;
+	return back;
+}
+
+static int has_flow(const struct flows *flows, const struct flow_key *key)
+{
+	const struct flow_key back = turned(key);
+
+	for (size_t i = 0; i < flows->n; i++)
+		if (memcmp(&flows->keys[i], key, sizeof(*key)) == 0 ||
+		    memcmp(&flows->keys[i], &back, sizeof(back)) == 0)
+			return 1;
+	return 0;
+}
+
+static void note_flow(void *arg, const struct capture_frame *f)
+{
+	struct flows *flows = arg;
+	struct packet p;
+
+	if (packet_parse(&p, f->bytes, f->captured_bytes, PACKET_LINK_ETHERNET) != PACKET_OK ||
+	    has_flow(flows, &p.key))
+		return;
+	assert_true(flows->n < FLOWS_MAX);
+	flows->keys[flows->n++] = p.key;
+}
+
+static void seek_flow(void *arg, const uint8_t *payload, uint32_t len_bytes, int64_t utc_us)
+{
+	struct flows *flows = arg;
+	struct firefly ff;
+
+	(void)utc_us;
+	if (firefly_parse(&ff, payload, len_bytes) != FIREFLY_OK)
+		return;
+	flows->sought++;
+	flows->found += (uint64_t)has_flow(flows, &ff.key);
+}
+
+static void fireflies_speak_of_the_capture_s_flows(void **state)
+{
+	static struct flows flows;
+	struct capture *capture;
+	char why[256];
+	json_t *truth;
+
+	(void)state;
+	assert_int_equal(gen("pcap", "--seed", "9", "--packets", "20000", "--flows", "400", "--out",
+			     path_of("a.pcap"), "--truth", path_of("truth.json"), NULL),
+			 CLI_OK);
+	assert_int_equal(capture_open_file(&capture, path_of("a.pcap"), why, sizeof(why)), 0);
+	while (capture_drain(capture, 0, note_flow, &flows) > 0)
+		;
+	capture_close(capture);
+	truth = load_truth();
+	assert_int_equal(flows.n, number_at(truth, "flows"));
+	json_decref(truth);
+	assert_int_equal(gen("firefly", "--seed", "9", "--packets", "20000", "--flows", "400",
+			     "--out", path_of("a.pcap"), NULL),
+			 CLI_OK);
+	each_datagram(seek_flow, &flows);
+	assert_true(flows.sought > 400);
+	assert_int_equal(flows.found, flows.sought);
+}
+
 /* --- replay --now --------------------------------------------------------------------------------------- */
 
 /* An hour and a second later: 00:59:59 becomes 02:00:00. */
@@ -694,6 +776,7 @@ int main(void)
 		cmocka_unit_test(shares_and_carriers_are_as_asked),
 		cmocka_unit_test(sflow_samples_add_up_to_the_truth),
 		cmocka_unit_test(fireflies_add_up_to_the_truth),
+		cmocka_unit_test(fireflies_speak_of_the_capture_s_flows),
 		cmocka_unit_test(times_move_and_everything_else_stays),
 		cmocka_unit_test(counters_grow_across_loops),
 		cmocka_unit_test(counters_go_on_at_their_average),
