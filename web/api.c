@@ -118,13 +118,11 @@ PARAM(from, "string", "-1h", NULL,
 PARAM(to, "string", "now", NULL, "End, exclusive, in the same forms; rounded up to the step.");
 PARAM(step, "string", "auto", NULL,
       "`1s` (the newest 15 minutes), `10s`, `1m`, `10m`, `1h`, `1d`, or a multiple of 10 in "
-      "seconds. "
-      "`auto`: 1 s when the range lies in the newest 15 minutes, else at most 720 points. The "
-      "answer's "
-      "step_s is larger where only that is kept.");
+      "seconds. `auto`: 1 s when the range lies in the newest 15 minutes, else at most 720 "
+      "points. The answer's step_s is larger where only that is kept.");
 PARAM(group, "string", "experiment,activity", NULL,
-      "Comma list of experiment, activity, grade, carrier, family, direction, source. Empty: one "
-      "sum.");
+      "Comma list of experiment, activity, grade, carrier, family, direction, source. "
+      "Empty: one sum.");
 PARAM(filter, "string", "", NULL, "Filter language, e.g. `experiment=cms and family=6`.");
 PARAM(unit, "string", "bytes", units, "What is counted.");
 PARAM(limit, "integer", API_LIMIT_DEFAULT, NULL,
@@ -167,9 +165,9 @@ const struct api_route api_routes[] = {
 	 "directions:[{direction:s bytes:i packets:i}] "
 	 "families:[{family:i bytes:i packets:i}] "
 	 "noise:{unregistered_label_bytes:i unregistered_label_packets:i "
-	 "unregistered_code_points:i "
-	 "floor_bytes_per_code_point:n floor_packets_per_code_point:n registered_label_pairs:i "
-	 "expected_registered_bytes:n share:n} tagged_share:n tagged_share_corrected:n}",
+	 "unregistered_code_points:i floor_bytes_per_code_point:n floor_packets_per_code_point:n "
+	 "registered_label_pairs:i expected_registered_bytes:n share:n} "
+	 "tagged_share:n tagged_share_corrected:n}",
 	 PARAMS(&param_from, &param_to, &param_filter), answer_coverage},
 	{"/api/v1/sources", "Every input and observation point", TYPE_JSON,
 	 "{now:t " SHAPE_SOURCES "}", NO_PARAMS, answer_sources},
@@ -183,14 +181,12 @@ const struct api_route api_routes[] = {
 	 "events:[{time:t kind:s text:s}]}",
 	 NO_PARAMS, answer_health},
 	{"/api/v1/registry", "Names of experiments and activities", TYPE_JSON,
-	 "{origin:s modified:s loaded:t? checked:t? pairs:i experiments:[{experiment_id:i "
-	 "experiment:s "
-	 "activities:[{activity_id:i activity:s}]}]}",
+	 "{origin:s modified:s loaded:t? checked:t? pairs:i "
+	 "experiments:[{experiment_id:i experiment:s activities:[{activity_id:i activity:s}]}]}",
 	 NO_PARAMS, answer_registry},
 	{"/api/v1/decode", "Every reading of a tag, most likely first", TYPE_JSON,
 	 "{value:s readings:[{as:s experiment_id:i activity_id:i experiment:s activity:s "
-	 "registered:b "
-	 "entropy:s? label:s? option:s? scitag:i? note:s}]}",
+	 "registered:b entropy:s? label:s? option:s? scitag:i? note:s}]}",
 	 PARAMS(&param_value), answer_decode},
 	{"/api/v1/stream", "Live: an event `tick` each second", "text/event-stream", NULL,
 	 NO_PARAMS, NULL},

@@ -74,8 +74,8 @@ void api_answer(const struct api *a, const struct api_route *route, const struct
 
 void answer_series(const struct question *q, struct answer *out); /* traffic.c */
 void answer_top(const struct question *q, struct answer *out);
-void answer_coverage(const struct question *q, struct answer *out);
-void answer_sources(const struct question *q, struct answer *out); /* health.c */
+void answer_coverage(const struct question *q, struct answer *out); /* coverage.c */
+void answer_sources(const struct question *q, struct answer *out);  /* health.c */
 void answer_health(const struct question *q, struct answer *out);
 void answer_healthz(const struct question *q, struct answer *out);
 void answer_readyz(const struct question *q, struct answer *out);
@@ -84,7 +84,14 @@ void answer_decode(const struct question *q, struct answer *out);
 void answer_metrics(const struct question *q, struct answer *out); /* metrics.c */
 void answer_openapi(const struct question *q, struct answer *out); /* openapi.c */
 
-/* One second of the live stream as JSON text, malloc'd; NULL: no memory. traffic.c */
+/* Asks the store with the question's range, step and filter: for series where `points`, else for one
+ * total over the same range. 0 and *result, or a negative errno with the problem in *out. */
+int api_ask(const struct question *q, int points, uint32_t group, uint32_t limit,
+	    struct store_result **result, struct answer *out);
+/* Half width of the 95 % interval of v->bytes. */
+uint64_t api_error_bytes(const struct traffic_value *v);
+
+/* One second of the live stream as JSON text, malloc'd; NULL: no memory. tick.c */
 char *api_tick(const struct api *a, const struct bucket *rows, const struct live_second *second);
 
 #endif

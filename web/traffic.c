@@ -1,4 +1,4 @@
-/* Traffic: series, top, coverage, and the rows of a live second. */
+/* Traffic over time, and traffic of a range. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,14 +10,9 @@
 
 #define SIGMA_95 1.96
 
-static uint64_t bytes_error(const struct traffic_value *v)
+uint64_t api_error_bytes(const struct traffic_value *v)
 {
 	return (uint64_t)llround(fmin(SIGMA_95 * sqrt(v->bytes_variance), 9e18));
-}
-
-static json_t *json_error(const struct traffic_value *v)
-{
-	return json_count(bytes_error(v));
 }
 
 static uint64_t value_in(const struct traffic_value *v, enum unit unit)
@@ -43,9 +38,9 @@ static uint32_t auto_step(const struct question *q, int64_t from_utc_s, int64_t 
 	if (range_s <= API_RING_S && from_utc_s >= q->now_utc_us / US_PER_S - API_RING_S &&
 	    from_utc_s * US_PER_S >= q->api->started_utc_us)
 		return 1;
+	/* rounding outwards adds up to two points */
 	for (size_t i = 0; i < sizeof(auto_steps_s) / sizeof(auto_steps_s[0]); i++)
-		if (range_s / auto_steps_s[i] <
-		    API_POINTS_AUTO - 1) /* rounding outwards adds two */
+		if (range_s / auto_steps_s[i] < API_POINTS_AUTO - 1)
 			return auto_steps_s[i];
 	days = range_s / (86400LL * (API_POINTS_AUTO - 1)) + 1;
 	return (uint32_t)(days * 86400);
@@ -58,9 +53,8 @@ static int64_t floor_to(int64_t t, int64_t step)
 	return t - rest - (rest < 0 ? step : 0);
 }
 
-/* `points`: a series is wanted; else one total over the same range. 0, or a problem in *out. */
-static int ask(const struct question *q, int points, uint32_t group, uint32_t limit,
-	       struct store_result **result, struct answer *out)
+int api_ask(const struct question *q, int points, uint32_t group, uint32_t limit,
+	    struct store_result **result, struct answer *out)
 {
 	struct store_query sq = {.group = group, .filter = q->filter, .limit = limit};
 	uint32_t step_s = q->step_s;
@@ -119,7 +113,7 @@ static json_t *json_key(const struct question *q, const struct store_series *s)
 
 static uint64_t error_of(const struct traffic_value *v, enum unit unit)
 {
-	return bytes_error(v);
+	return api_error_bytes(v);
 }
 
 static uint64_t samples_of(const struct traffic_value *v, enum unit unit)
@@ -156,7 +150,7 @@ static void put_series(struct text *t, const struct question *q, const struct st
 	text_count(t, value_in(&s->total, q->unit));
 	if (q->unit != UNIT_PACKETS) {
 		text_put(t, ",\"total_error\":");
-		text_count(t, bytes_error(&s->total));
+		text_count(t, api_error_bytes(&s->total));
 	}
 	text_put(t, "}");
 }
@@ -178,7 +172,7 @@ void answer_series(const struct question *q, struct answer *out)
 	struct store_result *r;
 	struct text t = {0};
 
-	if (ask(q, 1, q->group, q->limit, &r, out))
+	if (api_ask(q, 1, q->group, q->limit, &r, out))
 		return;
 	text_put(&t, "{\"from\":");
 	text_json(&t, json_time_s(r->from_utc_s));
@@ -242,12 +236,12 @@ static json_t *top_rows(const struct question *q, const struct store_result *r)
 		const struct traffic_value *v = &s->total;
 
 		json_array_append_new(
-			rows,
-			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "key", json_key(q, s),
-				  "bytes", json_count(v->bytes), "error_bytes", json_error(v),
-				  "ip_bytes", json_count(v->ip_bytes), "packets",
-				  json_count(v->packets), "samples", json_count(v->samples),
-				  "share", json_share(ranked[i].value, sum), "rest", s->is_rest));
+			rows, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "key",
+					json_key(q, s), "bytes", json_count(v->bytes),
+					"error_bytes", json_count(api_error_bytes(v)), "ip_bytes",
+					json_count(v->ip_bytes), "packets", json_count(v->packets),
+					"samples", json_count(v->samples), "share",
+					json_share(ranked[i].value, sum), "rest", s->is_rest));
 	}
 	free(ranked);
 	return rows;
@@ -257,243 +251,10 @@ void answer_top(const struct question *q, struct answer *out)
 {
 	struct store_result *r;
 
-	if (ask(q, 0, q->group, q->limit, &r, out))
+	if (api_ask(q, 0, q->group, q->limit, &r, out))
 		return;
 	answer_json(out, json_pack("{s:o, s:o, s:o, s:s, s:o}", "from", json_time_s(r->from_utc_s),
 				   "to", json_time_s(r->to_utc_s), "group", json_group(q->group),
 				   "unit", unit_name(q->unit), "rows", top_rows(q, r)));
 	store_result_free(r);
-}
-
-/* --- coverage --------------------------------------------------------------------------------- */
-
-struct sum {
-	uint64_t bytes, packets;
-	double variance;
-};
-
-static void sum_add(struct sum *s, const struct traffic_value *v)
-{
-	s->bytes += v->bytes;
-	s->packets += v->packets;
-	s->variance += v->bytes_variance;
-}
-
-static json_t *json_sum(const struct sum *s, const char *name, json_t *value,
-			const struct sum *whole)
-{
-	json_t *o = json_pack("{s:o, s:o, s:o}", name, value, "bytes", json_count(s->bytes),
-			      "packets", json_count(s->packets));
-
-	if (whole)
-		json_object_set_new(o, "share", json_share(s->bytes, whole->bytes));
-	return o;
-}
-
-/* Pairs that a flow label can carry; options and fireflies reach further. */
-static unsigned int label_pairs(const struct registry *r)
-{
-	unsigned int n = 0;
-
-	for (size_t i = 0; i < r->n_experiments; i++) {
-		const struct registry_experiment *e = &r->experiments[i];
-
-		for (size_t j = 0; e->id <= SCITAG_LABEL_EXPERIMENT_MAX && j < e->n_activities; j++)
-			n += e->activities[j].id <= SCITAG_ACTIVITY_MAX;
-	}
-	return n;
-}
-
-struct noise {
-	unsigned int pairs, code_points;
-	double floor_bytes, floor_packets; /* of one code point */
-	double expected_bytes;             /* of all registered ones together, by chance */
-};
-
-static struct noise noise_floor(const struct registry *r, const struct traffic_value *unregistered)
-{
-	struct noise n = {.pairs = label_pairs(r)};
-
-	n.code_points = SCITAG_LABEL_CODES - n.pairs;
-	n.floor_bytes = (double)unregistered->bytes / n.code_points;
-	n.floor_packets = (double)unregistered->packets / n.code_points;
-	n.expected_bytes = n.floor_bytes * n.pairs;
-	return n;
-}
-
-void answer_coverage(const struct question *q, struct answer *out)
-{
-	static const int families[] = {4, 6, 0};
-	uint32_t group =
-		1u << DIM_GRADE | 1u << DIM_CARRIER | 1u << DIM_DIRECTION | 1u << DIM_FAMILY;
-	struct sum all = {0}, grade[GRADE_COUNT] = {0}, carrier[CARRIER_COUNT] = {0};
-	struct sum direction[DIRECTION_COUNT] = {0}, family[3] = {0};
-	uint64_t registered_label_bytes = 0;
-	json_t *grades, *carriers, *directions, *family_list;
-	struct store_result *r;
-	struct noise noise;
-	double tagged;
-
-	if (ask(q, 0, group, API_LIMIT_MAX, &r, out))
-		return;
-	for (size_t i = 0; i < r->n_series; i++) {
-		const struct traffic_key *k = &r->series[i].key;
-		const struct traffic_value *v = &r->series[i].total;
-
-		if (k->grade >= GRADE_COUNT || k->carrier >= CARRIER_COUNT ||
-		    k->direction >= DIRECTION_COUNT)
-			continue;
-		sum_add(&all, v);
-		sum_add(&grade[k->grade], v);
-		sum_add(&carrier[k->carrier], v);
-		sum_add(&direction[k->direction], v);
-		sum_add(&family[k->family == 4 ? 0 : k->family == 6 ? 1 : 2], v);
-		if (k->grade == GRADE_REGISTERED && k->carrier == CARRIER_LABEL)
-			registered_label_bytes += v->bytes;
-	}
-	noise = noise_floor(q->registry, &r->unregistered_labels);
-	tagged = (double)(grade[GRADE_REGISTERED].bytes + grade[GRADE_CONFIRMED].bytes);
-
-	grades = json_array();
-	for (unsigned int i = 0; i < GRADE_COUNT; i++) {
-		struct traffic_value v = {.bytes_variance = grade[i].variance};
-		json_t *o = json_sum(&grade[i], "grade", json_string(grade_name(i)), &all);
-
-		json_object_set_new(o, "error_bytes", json_error(&v));
-		json_array_append_new(grades, o);
-	}
-	carriers = json_array();
-	for (unsigned int i = 0; i < CARRIER_COUNT; i++)
-		json_array_append_new(carriers, json_sum(&carrier[i], "carrier",
-							 json_string(carrier_name(i)), &all));
-	directions = json_array();
-	for (unsigned int i = 0; i < DIRECTION_COUNT; i++)
-		json_array_append_new(directions, json_sum(&direction[i], "direction",
-							   json_string(direction_name(i)), NULL));
-	family_list = json_array();
-	for (unsigned int i = 0; i < 3; i++)
-		json_array_append_new(family_list, json_sum(&family[i], "family",
-							    json_integer(families[i]), NULL));
-
-	/* chance explains at most what is there */
-	noise.expected_bytes = fmin(noise.expected_bytes, (double)registered_label_bytes);
-	answer_json(
-		out,
-		json_pack(
-			"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:i, s:o, s:o, s:i, "
-			"s:o, s:o}, "
-			"s:o, s:o}",
-			"from", json_time_s(r->from_utc_s), "to", json_time_s(r->to_utc_s), "bytes",
-			json_count(all.bytes), "packets", json_count(all.packets), "grades", grades,
-			"carriers", carriers, "directions", directions, "families", family_list,
-			"noise", "unregistered_label_bytes",
-			json_count(r->unregistered_labels.bytes), "unregistered_label_packets",
-			json_count(r->unregistered_labels.packets), "unregistered_code_points",
-			(int)noise.code_points, "floor_bytes_per_code_point",
-			json_number(noise.floor_bytes), "floor_packets_per_code_point",
-			json_number(noise.floor_packets), "registered_label_pairs",
-			(int)noise.pairs, "expected_registered_bytes",
-			json_number(noise.expected_bytes), "share",
-			json_number(registered_label_bytes
-					    ? noise.expected_bytes / (double)registered_label_bytes
-					    : 0),
-			"tagged_share", json_number(all.bytes ? tagged / (double)all.bytes : 0),
-			"tagged_share_corrected",
-			json_number(all.bytes ? (tagged - noise.expected_bytes) / (double)all.bytes
-					      : 0)));
-	store_result_free(r);
-}
-
-/* --- a live second ------------------------------------------------------------------------------ */
-
-static int by_key(const void *a, const void *b)
-{
-	const struct traffic_key *x = &((const struct traffic_row *)a)->key;
-	const struct traffic_key *y = &((const struct traffic_row *)b)->key;
-	const int64_t difference[] = {
-		(int64_t)x->experiment - y->experiment,
-		(int64_t)x->activity - y->activity,
-		(int64_t)x->source - y->source,
-		x->direction - y->direction,
-		x->family - y->family,
-		x->carrier - y->carrier,
-		x->grade - y->grade,
-	};
-
-	for (size_t i = 0; i < sizeof(difference) / sizeof(difference[0]); i++)
-		if (difference[i])
-			return difference[i] < 0 ? -1 : 1;
-	return 0;
-}
-
-static void value_add(struct traffic_value *to, const struct traffic_value *v)
-{
-	to->packets += v->packets;
-	to->bytes += v->bytes;
-	to->ip_bytes += v->ip_bytes;
-	to->samples += v->samples;
-	to->bytes_variance += v->bytes_variance;
-	to->codes += v->codes;
-}
-
-/* Copies the rows with unregistered tags folded, equal keys summed, in the order of keys. */
-static size_t fold_rows(struct traffic_row *to, const struct bucket *b, const struct registry *r)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < b->n_rows; i++) {
-		to[i].key = name_fold(&b->rows[i].key, r);
-		to[i].value = b->rows[i].value;
-	}
-	if (b->n_rows)
-		qsort(to, b->n_rows, sizeof(*to), by_key);
-	for (size_t i = 0; i < b->n_rows; i++) {
-		if (n && !by_key(&to[n - 1], &to[i]))
-			value_add(&to[n - 1].value, &to[i].value);
-		else
-			to[n++] = to[i];
-	}
-	return n;
-}
-
-static json_t *tick_rows(const struct api *a, const struct bucket *b)
-{
-	struct traffic_row *folded = calloc(b->n_rows + 1, sizeof(*folded));
-	const struct registry *registry;
-	json_t *rows;
-	size_t n;
-
-	if (!folded)
-		return NULL;
-	rows = json_array();
-	registry = registry_keeper_take(a->registry);
-	n = fold_rows(folded, b, registry);
-	for (size_t i = 0; i < n; i++) {
-		const struct traffic_value *v = &folded[i].value;
-		json_t *o = json_object();
-
-		name_key(o, &folded[i].key, (1u << DIM_SRC_SITE) - 1, a->store, registry);
-		json_object_set_new(o, "packets", json_count(v->packets));
-		json_object_set_new(o, "bytes", json_count(v->bytes));
-		json_object_set_new(o, "ip_bytes", json_count(v->ip_bytes));
-		json_object_set_new(o, "samples", json_count(v->samples));
-		json_object_set_new(o, "error_bytes", json_error(v));
-		json_array_append_new(rows, o);
-	}
-	registry_keeper_give(a->registry, registry);
-	free(folded);
-	return rows;
-}
-
-char *api_tick(const struct api *a, const struct bucket *rows, const struct live_second *s)
-{
-	return json_text(json_pack(
-		"{s:o, s:I, s:o, s:{s:o, s:o, s:o}, s:{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}}",
-		"time", json_time_s(s->utc_s), "second", (json_int_t)s->utc_s, "rows",
-		tick_rows(a, rows), "claims", "starts", json_count(s->starts), "ongoings",
-		json_count(s->ongoings), "ends", json_count(s->ends), "health", "status",
-		live_status_name(s->status), "sources_up", (json_int_t)s->sources_up, "sources",
-		(json_int_t)s->sources, "received", json_count(s->received), "accepted",
-		json_count(s->accepted), "rejected", json_count(s->rejected), "dropped",
-		json_count(s->dropped), "lost", json_count(s->lost)));
 }
