@@ -1,6 +1,7 @@
 /* Fireflies from a UDP socket: counted per second by tag, family and application. A claim never
  * touches a wire total. Anyone can send a datagram, so every table is bounded and every sender has
  * its limit. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ struct firefly_source {
 	uint64_t folded; /* claims that found no row of their own */
 	int64_t first_seen_utc_s, last_seen_utc_s;
 	int64_t now_mono_ns;
-	struct log_limit log_limit;
+	struct log_limit down_limit, refusal_limit;
 	size_t n_claims;
 	struct claim_row claims[CLAIMS_MAX + 1]; /* the last one is the others' */
 	uint16_t slots[CLAIM_SLOTS];             /* numbers of rows, by hash */
@@ -125,6 +126,21 @@ static void clear_claims(struct firefly_source *f)
 
 /* --- the source ------------------------------------------------------------------------------ */
 
+static const char *reason_name(unsigned int reason)
+{
+	return reason == REASON_RATE_LIMITED ? "rate_limited"
+					     : firefly_verdict_name((enum firefly_verdict)reason);
+}
+
+static void log_refusal(struct firefly_source *f, const struct udp_datagram *d, unsigned int reason)
+{
+	char sender[INET6_ADDRSTRLEN];
+
+	inet_ntop(AF_INET6, d->src_ip, sender, sizeof(sender));
+	log_limited(&f->refusal_limit, LOG_LEVEL_WARN, "firefly", "%s: %u bytes from %s: %s",
+		    udp_name(f->udp), d->len_bytes, sender, reason_name(reason));
+}
+
 static void on_datagram(void *arg, const struct udp_datagram *d)
 {
 	struct firefly_source *f = arg;
@@ -139,11 +155,13 @@ static void on_datagram(void *arg, const struct udp_datagram *d)
 	else
 		verdict = firefly_parse(&ff, d->bytes, d->len_bytes);
 	f->counts[verdict]++;
-	if (verdict == FIREFLY_OK) {
-		f->producers[ff.producer]++;
-		flow_usage_settle(f->usage, &ff);
-		add_claim(f, &ff);
+	if (verdict != FIREFLY_OK) {
+		log_refusal(f, d, verdict);
+		return;
 	}
+	f->producers[ff.producer]++;
+	flow_usage_settle(f->usage, &ff);
+	add_claim(f, &ff);
 }
 
 static int firefly_source_drain(void *self, int wait_ms)
@@ -154,7 +172,7 @@ static int firefly_source_drain(void *self, int wait_ms)
 	f->now_mono_ns = clock_mono_ns();
 	n = udp_drain(f->udp, wait_ms, on_datagram, f);
 	if (n < 0)
-		log_limited(&f->log_limit, LOG_LEVEL_WARN, "firefly", "%s: %s", udp_name(f->udp),
+		log_limited(&f->down_limit, LOG_LEVEL_WARN, "firefly", "%s: %s", udp_name(f->udp),
 			    strerror(-n));
 	if (n > 0) {
 		f->last_seen_utc_s = clock_utc_us() / US_PER_S;
@@ -167,8 +185,8 @@ static int firefly_source_drain(void *self, int wait_ms)
 /* "32 MiB buffer; flowd 12, dcache 3" */
 static void describe(const struct firefly_source *f, char *buf, size_t cap_bytes)
 {
-	size_t n;
 	const char *between = "; ";
+	size_t n;
 
 	udp_describe(f->udp, buf, cap_bytes);
 	n = strlen(buf);
@@ -206,11 +224,7 @@ static void fill_status(struct source_status *st, const struct firefly_source *f
 	for (unsigned int i = 0; i < REASON_COUNT; i++) {
 		st->received += f->counts[i];
 		if (i > FIREFLY_OK)
-			st->rejected[i - 1] = (struct source_reason){
-				i == REASON_RATE_LIMITED
-					? "rate_limited"
-					: firefly_verdict_name((enum firefly_verdict)i),
-				f->counts[i]};
+			st->rejected[i - 1] = (struct source_reason){reason_name(i), f->counts[i]};
 	}
 }
 
