@@ -110,4 +110,17 @@ total = h.sums("in", () => "all").get("all").total;
 check("what is older than the range is gone", total.bytes === 60 && view.covered_s.reduce((a, b) => a + b) === 60 && h.gaps.length === 0, { total, view, gaps: h.gaps });
 const one = new History(range, "eth2");
 check("a source is asked for by name", one.filter("grade=unregistered") === 'source="eth2" and grade=unregistered', one.filter("grade=unregistered"));
+
+// --- noise: by hand, over 100 code points ------------------------------------------------------------------
+const { measureNoise } = await bundle("noise.ts");
+const coverage = mean => ({ noise: { floor_bytes_per_code_point: mean, unregistered_code_points: 100 } });
+const code = (bytes, samples) => ({ key: { experiment_id: 77, activity_id: 3 }, rest: false, bytes, samples });
+const folded = (bytes, samples) => ({ key: { experiment_id: -1, activity_id: -1 }, rest: false, bytes, samples });
+const rest = (bytes, samples) => ({ key: {}, rest: true, bytes, samples });
+const near = (a, b) => Math.abs(a - b) < 1e-9 * b;
+check("one flow of 1000 bytes: the mean is 10, the deviation sqrt(1000^2 / 100 - 10^2)",
+  near(measureNoise(coverage(10), { rows: [code(1000, 5)] }).deviation_bytes, Math.sqrt(9900)));
+check("200 samples of 10 bytes all over the place: Poisson, sqrt(20 * 10)",
+  near(measureNoise(coverage(20), { rows: [folded(1500, 150), rest(500, 50)] }).deviation_bytes, Math.sqrt(200)));
+check("nothing unregistered: no noise", measureNoise(coverage(0), { rows: [] }).deviation_bytes === 0);
 finish();

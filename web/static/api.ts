@@ -42,6 +42,10 @@ export interface CoverageAnswer {
   tagged_share_corrected: number;
 }
 
+export interface TopAnswer {
+  rows: { key: Key; bytes: number; samples: number; rest: boolean }[];
+}
+
 export interface Source {
   name: string;
   kind: string;

@@ -4,9 +4,10 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { GROUND, paint, type Paint, type Theme } from "./colour.js";
-import { el, svg, text } from "./dom.js";
+import { el, text } from "./dom.js";
 import { bitRate, clock, error, hourMinute, si } from "./format.js";
 import { halfWidth, nothing, plus, tagName, type Amount, type Gap, type Stack } from "./history.js";
+import { pattern, swatch } from "./texture.js";
 
 export interface ChartData {
   from_s: number;
@@ -182,7 +183,7 @@ export class StackChart {
     const id = `${p.texture} ${p.colour}`;
     let fill = this.patterns.get(id);
     if (!fill)
-      this.patterns.set(id, fill = pattern(this.plot.ctx, p) ?? p.colour);
+      this.patterns.set(id, fill = pattern(this.plot.ctx, p, uPlot.pxRatio) ?? p.colour);
     return fill;
   }
 
@@ -279,63 +280,6 @@ function ticks(min: number, max: number): number[] {
   for (let v = 0; v <= max; v += step)
     out.push(v);
   return out;
-}
-
-function pattern(ctx: CanvasRenderingContext2D, p: Paint): CanvasPattern | null {
-  const unit = Math.round(uPlot.pxRatio * (p.texture === "lines" ? 6 : 8));
-  const tile = document.createElement("canvas");
-  tile.width = tile.height = unit;
-  const c = tile.getContext("2d");
-  if (!c)
-    return null;
-  c.strokeStyle = c.fillStyle = p.colour;
-  if (p.texture === "dots") {
-    c.globalAlpha = 0.25;
-    c.fillRect(0, 0, unit, unit);
-    c.globalAlpha = 1;
-    for (const at of [unit / 4, unit * 3 / 4]) {
-      c.beginPath();
-      c.arc(at, at, unit / 7, 0, 7);
-      c.fill();
-    }
-    return ctx.createPattern(tile, "repeat");
-  }
-  const rising = p.texture === "hatch";
-  c.globalAlpha = rising ? 0.18 : 0.55;
-  c.fillRect(0, 0, unit, unit);
-  c.globalAlpha = 1;
-  c.lineWidth = unit / (rising ? 7 : 3);
-  for (const shift of [-unit, 0, unit]) {
-    c.beginPath();
-    c.moveTo(shift, rising ? unit : 0);
-    c.lineTo(shift + unit, rising ? 0 : unit);
-    c.stroke();
-  }
-  return ctx.createPattern(tile, "repeat");
-}
-
-/** The same paint, small, for tables and legends. */
-export function swatch(theme: Theme, experiment_id: number, activity_id: number): SVGElement {
-  const p = paint(theme, experiment_id, activity_id);
-  const mark = svg("svg", { class: "swatch", viewBox: "0 0 12 12", "aria-hidden": "true" });
-  const box = (opacity: number): SVGElement =>
-    svg("rect", { width: 12, height: 12, rx: 2, fill: p.colour, "fill-opacity": opacity });
-  switch (p.texture) {
-  case "plain":
-    mark.append(box(1));
-    break;
-  case "dots":
-    mark.append(box(0.25), ...[[3, 3], [9, 9], [9, 3], [3, 9]].map(([cx, cy]) =>
-      svg("circle", { cx: cx ?? 0, cy: cy ?? 0, r: 1.5, fill: p.colour })));
-    break;
-  case "lines":
-    mark.append(box(0.55), svg("path", { d: "M0 0L12 12M-6 0L6 12M6 0L18 12", stroke: p.colour, "stroke-width": 2 }));
-    break;
-  case "hatch":
-    mark.append(box(0.18), svg("path", { d: "M-3 9L9 -3M0 12L12 0M3 15L15 3", stroke: p.colour, "stroke-width": 1.4 }));
-    break;
-  }
-  return mark;
 }
 
 function tickWords(bytes_per_s: number): string {

@@ -1,11 +1,12 @@
 // The page for the wall: is what I see true, how much, whose, and how well tagged.
 
-import { get, reason, type CoverageAnswer, type HealthAnswer, type Source, type Tick } from "./api.js";
+import { get, reason, type CoverageAnswer, type HealthAnswer, type Source, type Tick, type TopAnswer } from "./api.js";
 import type { Theme } from "./colour.js";
 import { Coverage } from "./coverage.js";
 import { el, on, text } from "./dom.js";
 import { bitRate, seconds } from "./format.js";
 import { History, RANGES } from "./history.js";
+import { measureNoise, type Noise } from "./noise.js";
 import type { Page, Shell } from "./page.js";
 import { recipes } from "./recipes.js";
 import { Stream } from "./stream.js";
@@ -28,6 +29,7 @@ export class NowPage implements Page {
   private stream: Stream | null = null;
   private loading = new AbortController();
   private coverage: CoverageAnswer | null = null;
+  private noise: Noise | null = null;
   private health: HealthAnswer | null = null;
   private arrived_ms = 0;
   private connected = false;
@@ -132,7 +134,7 @@ export class NowPage implements Page {
   }
 
   /** The view as the API's parameters, and in words. */
-  private params(): Record<string, string> {
+  private params(): { from: string; to: string; filter: string } {
     const { source, range, direction } = this.view;
     const terms = direction ? [`direction=${direction}`] : [];
     return { from: `-${range.name}`, to: "now", filter: new History(range, source).filter(...terms) };
@@ -207,10 +209,13 @@ export class NowPage implements Page {
       this.reasons.hidden = !health.reasons.length;
       text(this.reasons, health.reasons.join("; "));
       this.showSources();
-      const coverage = await get<CoverageAnswer>("coverage", params);
+      const random = [params.filter, "grade=unregistered and carrier=label"].filter(Boolean).join(" and ");
+      const [coverage, largest] = await Promise.all([get<CoverageAnswer>("coverage", params),
+        get<TopAnswer>("top", { ...params, filter: random, group: "experiment,activity", limit: "200" })]);
       if (JSON.stringify(params) !== JSON.stringify(this.params())) // chosen anew: that asks for itself
         return;
       this.coverage = coverage;
+      this.noise = measureNoise(coverage, largest);
       if (!this.paused)
         this.coveragePanel.show(coverage, this.words(), params);
     } catch {
@@ -270,7 +275,7 @@ export class NowPage implements Page {
     this.tiles.show(history, this.coverage, this.trafficSources().find(s => s.name === view.source),
       this.health?.sources.some(s => s.kind === "firefly_input") ?? false);
     this.traffic.show(history, view, to_s, words, params);
-    this.tags.show(history, view, this.coverage?.noise.unregistered_code_points ?? NaN, words, params);
+    this.tags.show(history, view, this.noise, words, params);
     this.showHint(history);
     this.shell.headline(bitRate(history.recentBytes() / history.recentSeconds()));
   }

@@ -1,12 +1,13 @@
 // Every tag of the range, largest first, and which of them chance could explain.
 
 import { address } from "./api.js";
-import { swatch } from "./chart.js";
 import type { Theme } from "./colour.js";
 import { el, text } from "./dom.js";
 import { bitRate, byteCount, clock, count, error, FEW_SAMPLES, percent, plural } from "./format.js";
 import { experimentName, halfWidth, nothing, NOW_S, plus, type Amount, type History, type TagKey } from "./history.js";
+import type { Noise } from "./noise.js";
 import { LiveTable, type Row } from "./table.js";
+import { swatch } from "./texture.js";
 import type { View } from "./view.js";
 
 const ROWS_MAX = 60;
@@ -37,31 +38,27 @@ export class Tags {
     this.table.clear();
   }
 
-  /** `code_points`: how many labels are unregistered, NaN when not known yet. */
-  show(history: History, view: View, code_points: number, words: string, params: Record<string, string>): void {
+  show(history: History, view: View, noise: Noise | null, words: string, params: Record<string, string>): void {
     const all = [...history.sums(view.direction, k => `${k.experiment_id} ${k.activity_id} ${k.carrier} ${k.grade}`).values()]
       .filter(s => s.total.bytes > 0);
     const whole = add(all);
     const tags = all.filter(s => s.key.experiment_id !== 0).sort((a, b) => b.total.bytes - a.total.bytes);
     const untagged = all.filter(s => s.key.experiment_id === 0);
-    // what one registered code point shows by chance, in samples: that is what Poisson counts
-    const floor = add(all.filter(s => s.key.grade === "unregistered" && s.key.carrier === "label")).total.samples / code_points;
+    const chance_bytes = noise ? noise.mean_bytes + SIGMAS * noise.deviation_bytes : 0;
     const rows = [...tags.slice(0, ROWS_MAX), ...(untagged.length ? [add(untagged)] : [])];
-    this.table.show(rows.map(s => this.row(s, whole.total.bytes, history.recentSeconds(), floor)));
+    this.table.show(rows.map(s => this.row(s, whole.total.bytes, history.recentSeconds(), chance_bytes)));
     text(this.sub, `${plural(tags.filter(t => t.key.experiment_id > 0).length, "tag")}, ${words}; ` +
       `now is the mean of ${NOW_S} s to ${clock(history.newest_s)} UTC`);
     this.link.setAttribute("href", address("top", { ...params, group: "experiment,activity,carrier,grade" }));
     text(this.note, `“Too few”: under ${FEW_SAMPLES} samples, or an error as large as the value. ` +
-      `“Could be chance”: a registered label within ${SIGMAS} standard deviations of what random flow labels put on every code point` +
-      (floor > 0 ? `, ${samples(floor)} here.` : ".") +
+      `“Could be chance”: a registered flow label with less than ${byteCount(chance_bytes)}, which is ${SIGMAS} standard deviations above ` +
+      "what random labels put on a code point, measured on the unregistered ones." +
       (tags.length > ROWS_MAX ? ` ${count(tags.length - ROWS_MAX)} smaller tags are not listed.` : ""));
   }
 
-  private row({ key, total, now }: Sum, whole_bytes: number, observed_s: number, floor: number): Row {
-    const labelled = key.carrier === "label" && key.grade === "registered";
-    const chance = labelled && total.samples <= floor + SIGMAS * Math.sqrt(Math.max(floor, 1));
+  private row({ key, total, now }: Sum, whole_bytes: number, observed_s: number, chance_bytes: number): Row {
+    const chance = key.carrier === "label" && key.grade === "registered" && total.bytes < chance_bytes;
     const error_words = error(total.bytes, halfWidth(total.variance), total.samples);
-    const title = plural(total.samples, "sample") + (labelled && floor >= 0 ? `; chance explains ${samples(floor)}` : "");
     const tagged = key.experiment_id !== 0;
     return {
       id: `${key.experiment_id} ${key.activity_id} ${key.carrier} ${key.grade}`,
@@ -71,8 +68,8 @@ export class Tags {
       cells: [
         experimentName(key),
         key.experiment_id > 0 ? key.activity : tagged ? "many numbers" : "",
-        tagged ? key.carrier : "",
-        { words: !tagged ? "" : chance ? "could be chance" : key.grade, title, kind: chance ? "warn" : "" },
+        tagged ? key.carrier.replaceAll("-", "\u2011").replace("+", " + ") : "",
+        { words: !tagged ? "" : chance ? "could be chance" : key.grade, title: plural(total.samples, "sample"), kind: chance ? "warn" : "" },
         now.bytes > 0 ? bitRate(now.bytes / observed_s) : "0",
         error(now.bytes, halfWidth(now.variance), now.samples),
         percent(total.bytes / whole_bytes), byteCount(total.bytes), error_words,
@@ -92,7 +89,3 @@ function add(sums: Sum[]): Sum {
 }
 
 const NOBODY: TagKey = { experiment_id: 0, activity_id: 0, experiment: "", activity: "", carrier: "", grade: "", direction: "" };
-
-function samples(n: number): string {
-  return n < 0.01 ? "under 0.01 samples" : `${n < 10 ? n.toFixed(2) : count(n)} samples`;
-}

@@ -8,7 +8,7 @@ import { halfWidth, nothing, plus, type Amount, type History } from "./history.j
 
 const TAGGED = new Set(["confirmed", "registered"]);
 const DIRECTIONS: readonly [string, string][] = [["in", "In now"], ["out", "Out now"], ["internal", "Internal now"],
-  ["transit", "Transit now"], ["unknown", "Now, in or out"]];
+  ["transit", "Transit now"], ["unknown", ""]];
 
 export class Tiles {
   readonly element = el("section", { class: "tiles", "aria-label": "Rates now" });
@@ -50,8 +50,8 @@ function directions(history: History, observed_s: number, source: Source | undef
     const small = [error(all.bytes, halfWidth(all.variance), all.samples),
       all.bytes > 0 && `${percent(tagged.bytes / all.bytes)} tagged`,
       source?.if_speed_bps && id !== "unknown" && `${percent(bytes_per_s * 8 / source.if_speed_bps)} of capacity`,
-      id === "unknown" && "site.prefixes would tell them apart"];
-    return tile(id, name, si(bytes_per_s * 8, "bit/s"), small.filter(Boolean).join("; "), bytes_per_s);
+      id === "unknown" && (both ? "no IP addresses" : "site.prefixes would tell them apart")];
+    return tile(id, name || (both ? "No direction" : "In and out now"), si(bytes_per_s * 8, "bit/s"), small.filter(Boolean).join("; "), bytes_per_s);
   });
 }
 

@@ -1,11 +1,12 @@
 // Whose: the stacked chart with its legend, a sentence, and the same as a table.
 
 import { address } from "./api.js";
-import { StackChart, swatch } from "./chart.js";
+import { StackChart } from "./chart.js";
 import type { Theme } from "./colour.js";
 import { el, on, set, text } from "./dom.js";
 import { bitRate, byteCount, clock, error, hourMinute, percent } from "./format.js";
 import { experimentName, halfWidth, nothing, plus, tagName, type Amount, type History, type Stack } from "./history.js";
+import { swatch } from "./texture.js";
 import type { View } from "./view.js";
 
 export class Traffic {
