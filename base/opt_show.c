@@ -15,6 +15,16 @@ static int is_end(const struct opt *o)
 	return !o->key && !o->name;
 }
 
+/* Length of the next word; what stands in brackets, "[--http [ADDR]:PORT]", is one. */
+static int word_len(const char *text)
+{
+	int depth = 0, len = 0;
+
+	for (; text[len] && (depth > 0 || (text[len] != ' ' && text[len] != '\n')); len++)
+		depth += (text[len] == '[') - (text[len] == ']');
+	return len;
+}
+
 /* Write text word by word, no line beyond COLUMNS; `lead` starts every further line. `column` is
  * where the pen is. */
 static void wrap(FILE *out, const char *text, int column, const char *lead)
@@ -22,7 +32,7 @@ static void wrap(FILE *out, const char *text, int column, const char *lead)
 	int start = column;
 
 	while (*text) {
-		int len = (int)strcspn(text, " \n");
+		int len = word_len(text);
 
 		if (column > start && column + 1 + len > COLUMNS) {
 			fprintf(out, "\n%s", lead);
@@ -276,7 +286,8 @@ static void dump_level(const struct dump *d, const char *prefix, int indent, int
 					 !*(char *const *)opt_at_const(exact, d->config));
 			fprintf(d->out, "%s%.*s:", is_off ? "# " : "", part, o->key + len);
 			if (is_off)
-				fprintf(d->out, " %s\n", exact->default_text ?: "");
+				fprintf(d->out, "%s%s\n", exact->default_text ? " " : "",
+					exact->default_text ?: "");
 			else
 				put_value(d, exact, indent);
 			continue;
@@ -304,6 +315,18 @@ void opt_dump(const struct opt_program *p, const void *config, FILE *out)
 
 #define HELP_COLUMN 32
 
+/* "FILE", "error|warn|info", or nothing. */
+static char *value_name(const struct opt *o, char *buf, size_t cap_bytes)
+{
+	size_t used = 0;
+
+	snprintf(buf, cap_bytes, "%s", o->arg ?: "");
+	for (size_t i = 0; !o->arg && o->choices && o->choices[i] && used < cap_bytes; i++)
+		used += (size_t)snprintf(buf + used, cap_bytes - used, "%s%s", i ? "|" : "",
+					 o->choices[i]);
+	return buf;
+}
+
 void opt_help(const struct opt_program *p, FILE *out)
 {
 	static const char lead[] = "                                "; /* HELP_COLUMN blanks */
@@ -316,15 +339,15 @@ void opt_help(const struct opt_program *p, FILE *out)
 	wrap(out, p->summary ?: "", 0, "");
 	fputs("\n\n", out);
 	for (const struct opt *o = p->opts; !is_end(o); o++) {
-		char left[128], text[2 * OPT_WHY_BYTES];
+		char left[256], text[2 * OPT_WHY_BYTES], value[128];
 		const char *shown = o->default_text && *o->default_text ? o->default_text : NULL;
 
 		if (!o->name || o->type == OPT_IGNORED)
 			continue;
 		snprintf(left, sizeof(left), "  %c%c%c --%s%s%s%s", o->letter ? '-' : ' ',
 			 o->letter ?: ' ', o->letter ? ',' : ' ',
-			 o->type == OPT_FLAG ? "[no-]" : "", o->name, o->arg ? " " : "",
-			 o->arg ?: "");
+			 o->type == OPT_FLAG ? "[no-]" : "", o->name,
+			 *value_name(o, value, sizeof(value)) ? " " : "", value);
 		fputs(n_options++ ? "" : "Options:\n", out);
 		fprintf(out, "%-*s", HELP_COLUMN - 1, left);
 		if (strlen(left) > HELP_COLUMN - 2)
@@ -368,6 +391,8 @@ static void put_meaning(FILE *out, const struct opt *o)
 
 void opt_man(const struct opt_program *p, FILE *out)
 {
+	char value[128];
+
 	if (strchr(p->name, ' ')) {
 		fputs(".SS ", out);
 		put_roff(out, p->name);
@@ -391,9 +416,9 @@ void opt_man(const struct opt_program *p, FILE *out)
 		fputs(o->type == OPT_FLAG ? "[no\\-]" : "", out);
 		put_roff(out, o->name);
 		fputs("\\fR", out);
-		if (o->arg) {
+		if (*value_name(o, value, sizeof(value))) {
 			fputs(" \\fI", out);
-			put_roff(out, o->arg);
+			put_roff(out, value);
 			fputs("\\fR", out);
 		}
 		fputc('\n', out);

@@ -738,7 +738,7 @@ static void a_dump_is_for_people(void **state)
 				     "  listen: 127.0.0.1:10580\n"));
 	assert_non_null(strstr(text, "\nsize: 2GiB\n"));
 	assert_non_null(strstr(text, "\nkeep: 7d\n"));
-	assert_non_null(strstr(text, "\n# user: \n"));
+	assert_non_null(strstr(text, "\n# user:\n"));
 	assert_non_null(strstr(text, "\ninterfaces:\n  - lo\n"));
 	assert_non_null(strstr(text, "\nmapping: {}\n"));
 	assert_non_null(strstr(text, "  # A pipe.\n  # pipe: {}\n    # Path. Default: np.\n"
