@@ -141,10 +141,22 @@ static void sum_final(sqlite3_context *ctx)
 	sqlite3_result_int64(ctx, sum ? *sum : 0);
 }
 
-int sqlite_add_functions(struct sqlite3 *handle)
+static void add_clamped(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
-	return sqlite3_create_function(handle, "sum_clamped", 1, SQLITE_UTF8, NULL, NULL, sum_step,
-				       sum_final);
+	sqlite3_result_int64(ctx, (int64_t)value_sum((uint64_t)sqlite3_value_int64(argv[0]),
+						     (uint64_t)sqlite3_value_int64(argv[1])));
+}
+
+static int add_functions(struct db *db)
+{
+	const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
+	int rc = sqlite3_create_function(db->handle, "sum_clamped", 1, flags, NULL, NULL, sum_step,
+					 sum_final);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_create_function(db->handle, "add_clamped", 2, flags, NULL, add_clamped,
+					     NULL, NULL);
+	return rc == SQLITE_OK ? 0 : sqlite_fail(db, rc);
 }
 
 /* --- open and close ------------------------------------------------------------------------ */
@@ -248,9 +260,6 @@ static int load_state(struct db *db)
 	return err;
 }
 
-#define MAX_TEXT    "9223372036854775807"
-#define ADD(column) #column " = min(" #column " + excluded." #column ", " MAX_TEXT ")"
-
 static const char *const statement_text[ST_CLAIM] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
@@ -263,37 +272,25 @@ static const char *const statement_text[ST_CLAIM] = {
 	[ST_EVENT] = "INSERT INTO events (utc_s, kind, text) VALUES (?, ?, ?)",
 	[ST_GAP] = "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)",
 	[ST_HEALTH] = "INSERT INTO source_health_1m VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-		      "ON CONFLICT DO UPDATE SET " ADD(up_s) ", " ADD(received) ", " ADD(accepted) ", " ADD(rejected) ", " ADD(
-			      dropped) ", " ADD(bytes) ", " ADD(lost) ", " ADD(agent_drops) ", "
-											    "sampli"
-											    "ng_"
-											    "rate "
-											    "= "
-											    "exclud"
-											    "ed."
-											    "sampli"
-											    "ng_"
-											    "rate, "
-											    "effect"
-											    "ive_"
-											    "rate "
-											    "= "
-											    "exclud"
-											    "ed."
-											    "effect"
-											    "ive_"
-											    "rate",
+		      "ON CONFLICT DO UPDATE SET "
+		      "up_s = add_clamped(up_s, excluded.up_s), "
+		      "received = add_clamped(received, excluded.received), "
+		      "accepted = add_clamped(accepted, excluded.accepted), "
+		      "rejected = add_clamped(rejected, excluded.rejected), "
+		      "dropped = add_clamped(dropped, excluded.dropped), "
+		      "bytes = add_clamped(bytes, excluded.bytes), "
+		      "lost = add_clamped(lost, excluded.lost), "
+		      "agent_drops = add_clamped(agent_drops, excluded.agent_drops), "
+		      "sampling_rate = excluded.sampling_rate, "
+		      "effective_rate = excluded.effective_rate",
 	[ST_REASON] = "INSERT INTO source_reasons_1m VALUES (?, ?, ?, ?, ?) "
-		      "ON CONFLICT DO UPDATE SET " ADD(count),
+		      "ON CONFLICT DO UPDATE SET count = add_clamped(count, excluded.count)",
 };
-static const char claim_text[] =
-	"INSERT INTO claims_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-	"ON CONFLICT DO UPDATE SET " ADD(starts) ", " ADD(ongoings) ", " ADD(ends) ", " ADD(bytes);
+static const char claim_text[] = "INSERT INTO claims_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+				 "ON CONFLICT DO UPDATE SET " SQL_CLAIMS_ADD;
 static const char traffic_text[] =
 	"INSERT INTO traffic_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-	"ON CONFLICT DO UPDATE SET " ADD(packets) ", " ADD(bytes) ", " ADD(ip_bytes) ", " ADD(
-		samples) ", bytes_variance = bytes_variance + excluded.bytes_variance, "
-			 "codes = max(codes, excluded.codes)";
+	"ON CONFLICT DO UPDATE SET " SQL_TRAFFIC_ADD ", codes = max(codes, excluded.codes)";
 
 static int prepare_all(struct db *db)
 {
@@ -325,9 +322,11 @@ static int open_handle(struct db *db)
 		err = sqlite_fail(db, rc);
 		return err == -EACCES && sqlite3_system_errno(db->handle) == ENOENT ? -ENOENT : err;
 	}
-	sqlite_add_functions(db->handle);
-	err = sqlite_run(db, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; "
-			     "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 8388608;");
+	err = add_functions(db);
+	if (!err)
+		err = sqlite_run(db, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; "
+				     "PRAGMA synchronous = FULL; "
+				     "PRAGMA journal_size_limit = 8388608;");
 	if (!err)
 		err = open_schema(db);
 	if (!err)

@@ -94,8 +94,20 @@ int sqlite_run_range(struct db *db, int64_t a, int64_t b, const char *format, ..
 /* The first column of the first row; `none` if there is no row or it is NULL. */
 int sqlite_number(struct db *db, int64_t *out, int64_t none, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-/* The add-without-wrapping aggregate sum_clamped(x). */
-int sqlite_add_functions(struct sqlite3 *handle);
+/* Besides SQLite's own: the aggregate sum_clamped(x) and add_clamped(a, b), which do not wrap. */
+
+/* Pieces of SQL that several statements share. */
+#define SQL_TRAFFIC_ADD                                         \
+	"packets = add_clamped(packets, excluded.packets), "    \
+	"bytes = add_clamped(bytes, excluded.bytes), "          \
+	"ip_bytes = add_clamped(ip_bytes, excluded.ip_bytes), " \
+	"samples = add_clamped(samples, excluded.samples), "    \
+	"bytes_variance = bytes_variance + excluded.bytes_variance"
+#define SQL_CLAIMS_ADD                                          \
+	"starts = add_clamped(starts, excluded.starts), "       \
+	"ongoings = add_clamped(ongoings, excluded.ongoings), " \
+	"ends = add_clamped(ends, excluded.ends), "             \
+	"bytes = add_clamped(bytes, excluded.bytes)"
 
 static inline int64_t floor_to(int64_t utc_s, uint32_t width_s) /* utc_s >= 0 */
 {

@@ -7,12 +7,11 @@
 #include "store/sqlite.h"
 #include "store/value.h"
 
-#define GROUP "source, direction, family, carrier"
-#define KEY   GROUP ", grade, experiment, activity"
+#define PLACE "source, direction, family, carrier, grade"
+#define KEY   PLACE ", experiment, activity"
 #define SUMS                                                                                      \
 	"sum_clamped(packets), sum_clamped(bytes), sum_clamped(ip_bytes), sum_clamped(samples), " \
 	"total(bytes_variance)"
-#define ADD(column) #column " = min(" #column " + excluded." #column ", 9223372036854775807)"
 
 #define CLAIM_ROWS      256   /* own rows of a bucket of claims_*; the rest is folded into one */
 #define TRIM_ROWS       20000 /* removed from one table in one transaction, about */
@@ -21,32 +20,33 @@
 #define TEXT(number)    TEXT_OF(number)
 #define DAY_S           86400
 
+/* Only these two grades hold numbers that a sender is free to make up. */
+#define RANKED                                                                     \
+	"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket, " PLACE \
+	" ORDER BY bytes DESC, experiment, activity) AS place FROM traffic_%s"     \
+	" WHERE bucket >= ? AND bucket < ? AND grade IN (%d, %d) AND experiment <> %d) "
+
 int levels_fold(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s)
 {
-	/* The ranking is the same for both statements: what the first one adds is not ranked. */
-	static const char ranked[] =
-		"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket, " GROUP
-		" ORDER BY bytes DESC, experiment, activity) AS place FROM traffic_%s"
-		" WHERE bucket >= ? AND bucket < ? AND grade = %d AND experiment <> %d)";
 	const char *name = levels[level].name;
-	char head[512];
 	int err;
 
-	snprintf(head, sizeof(head), ranked, name, GRADE_UNREGISTERED, STORE_FOLDED);
+	/* The ranking is the same in both statements: what the first one adds is not ranked. */
 	err = sqlite_run_range(
 		db, from_utc_s, to_utc_s,
-		"%s INSERT INTO traffic_%s SELECT bucket, " GROUP ", grade, %d, %d, " SUMS
-		", sum_clamped(codes) FROM ranked WHERE place > %d GROUP BY bucket, " GROUP
-		" ON CONFLICT DO UPDATE SET " ADD(packets) ", " ADD(bytes) ", " ADD(
-			ip_bytes) ", " ADD(samples) ", bytes_variance = bytes_variance + "
-						    "excluded.bytes_variance, " ADD(codes),
-		head, name, STORE_FOLDED, STORE_FOLDED, STORE_UNREGISTERED_ROWS);
+		RANKED "INSERT INTO traffic_%s SELECT bucket, " PLACE ", %d, %d, " SUMS
+		       ", sum_clamped(codes) FROM ranked WHERE place > %d"
+		       " GROUP BY bucket, " PLACE " ON CONFLICT DO UPDATE SET " SQL_TRAFFIC_ADD ", "
+		       "codes = add_clamped(codes, excluded.codes)",
+		name, GRADE_UNREGISTERED, GRADE_DISAGREE, STORE_FOLDED, name, STORE_FOLDED,
+		STORE_FOLDED, STORE_UNREGISTERED_ROWS);
 	if (err)
 		return err;
 	return sqlite_run_range(db, from_utc_s, to_utc_s,
-				"%s DELETE FROM traffic_%s WHERE (bucket, " KEY
-				") IN (SELECT bucket, " KEY " FROM ranked WHERE place > %d)",
-				head, name, STORE_UNREGISTERED_ROWS);
+				RANKED "DELETE FROM traffic_%s WHERE (bucket, " KEY
+				       ") IN (SELECT bucket, " KEY " FROM ranked WHERE place > %d)",
+				name, GRADE_UNREGISTERED, GRADE_DISAGREE, STORE_FOLDED, name,
+				STORE_UNREGISTERED_ROWS);
 }
 
 static int roll_up(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s)
@@ -63,31 +63,31 @@ static int roll_up(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_
 }
 
 /* Applications are what senders call themselves: as many names as someone cares to send. */
+#define CLAIM_KEY "experiment, activity, application, family"
+#define CLAIM_SUMS \
+	"sum_clamped(starts), sum_clamped(ongoings), sum_clamped(ends), sum_clamped(bytes)"
+#define CLAIMS_RANKED                                                                     \
+	"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket"                \
+	" ORDER BY starts + ongoings + ends DESC, " CLAIM_KEY ") AS place FROM claims_%s" \
+	" WHERE bucket >= ? AND bucket < ? AND experiment <> %d) "
+
 static int fold_claims(struct db *db, const char *name, int64_t from_utc_s, int64_t to_utc_s)
 {
-	static const char ranked[] =
-		"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket"
-		" ORDER BY starts + ongoings + ends DESC, experiment, activity, application, "
-		"family)"
-		" AS place FROM claims_%s WHERE bucket >= ? AND bucket < ? AND experiment <> %d)";
-	char head[512];
-	int err;
-
-	snprintf(head, sizeof(head), ranked, name, STORE_FOLDED);
-	err = sqlite_run_range(
+	int err = sqlite_run_range(
 		db, from_utc_s, to_utc_s,
-		"%s INSERT INTO claims_%s SELECT bucket, %d, %d, '', 0, sum_clamped(starts),"
-		" sum_clamped(ongoings), sum_clamped(ends), sum_clamped(bytes)"
-		" FROM ranked WHERE place > %d GROUP BY bucket ON CONFLICT DO UPDATE SET " ADD(
-			starts) ", " ADD(ongoings) ", " ADD(ends) ", " ADD(bytes),
-		head, name, STORE_FOLDED, STORE_FOLDED, CLAIM_ROWS);
+		CLAIMS_RANKED
+		"INSERT INTO claims_%s SELECT bucket, %d, %d, '(other)', 0, " CLAIM_SUMS
+		" FROM ranked WHERE place > %d GROUP BY bucket"
+		" ON CONFLICT DO UPDATE SET " SQL_CLAIMS_ADD,
+		name, STORE_FOLDED, name, STORE_FOLDED, STORE_FOLDED, CLAIM_ROWS);
+
 	if (err)
 		return err;
 	return sqlite_run_range(db, from_utc_s, to_utc_s,
-				"%s DELETE FROM claims_%s WHERE (bucket, experiment, activity,"
-				" application, family) IN (SELECT bucket, experiment, activity,"
-				" application, family FROM ranked WHERE place > %d)",
-				head, name, CLAIM_ROWS);
+				CLAIMS_RANKED "DELETE FROM claims_%s WHERE (bucket, " CLAIM_KEY
+					      ") IN (SELECT bucket, " CLAIM_KEY
+					      " FROM ranked WHERE place > %d)",
+				name, STORE_FOLDED, name, CLAIM_ROWS);
 }
 
 static int close_claims(struct db *db, int nth, int64_t from_utc_s, int64_t to_utc_s)
@@ -98,12 +98,9 @@ static int close_claims(struct db *db, int nth, int64_t from_utc_s, int64_t to_u
 	if (nth > 0)
 		err = sqlite_run_range(
 			db, from_utc_s, to_utc_s,
-			"INSERT INTO claims_%s SELECT bucket - bucket %% %u AS start, experiment, "
-			"activity,"
-			" application, family, sum_clamped(starts), sum_clamped(ongoings),"
-			" sum_clamped(ends), sum_clamped(bytes) FROM claims_%s WHERE bucket >= ? "
-			"AND"
-			" bucket < ? GROUP BY start, experiment, activity, application, family",
+			"INSERT INTO claims_%s SELECT bucket - bucket %% %u AS start, " CLAIM_KEY
+			", " CLAIM_SUMS " FROM claims_%s WHERE bucket >= ? AND bucket < ?"
+			" GROUP BY start, " CLAIM_KEY,
 			l->name, l->width_s, levels[claim_levels[nth - 1]].name);
 	return err ? err : fold_claims(db, l->name, from_utc_s, to_utc_s);
 }

@@ -35,6 +35,15 @@ struct source_slot {
 	int dirty;            /* not in the database yet */
 };
 
+struct batch { /* what one transaction writes */
+	struct waiting seconds[BATCH_SECONDS];
+	size_t n_seconds;
+	struct db_source sources[STORE_SOURCES_MAX];
+	size_t n_sources;
+	struct store_event_row events[EVENTS_WAITING];
+	size_t n_events;
+};
+
 struct store {
 	char url[256];
 	uint64_t max_size_bytes;
@@ -42,6 +51,7 @@ struct store {
 	struct ring *ring;
 	pthread_t writer;
 	int has_writer;
+	struct batch batch; /* the writer's */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work; /* for the writer */
@@ -204,15 +214,6 @@ static void load_source(void *arg, const struct db_source *src)
 
 /* --- the writer ---------------------------------------------------------------------------- */
 
-struct batch { /* what one transaction writes; owned by the writer */
-	struct waiting seconds[BATCH_SECONDS];
-	size_t n_seconds;
-	struct db_source sources[STORE_SOURCES_MAX];
-	size_t n_sources;
-	struct store_event_row events[EVENTS_WAITING];
-	size_t n_events;
-};
-
 /* Under the lock: seconds change owner, sources and events are copied until they are committed. */
 static void take_batch(struct store *s, struct batch *b)
 {
@@ -338,11 +339,11 @@ static void wait_for_work(struct store *s)
 static void *writer_run(void *arg)
 {
 	struct store *s = arg;
-	struct batch *b = calloc(1, sizeof(*b));
-	int first = 1, err = b ? 0 : -ENOMEM;
+	struct batch *b = &s->batch;
+	int first = 1, err = 0;
 
 	pthread_mutex_lock(&s->lock);
-	while (b && !(s->stop && (!has_work(s) || err))) {
+	while (!(s->stop && (!has_work(s) || err))) {
 		struct db_figures figures;
 
 		wait_for_work(s);
@@ -367,9 +368,6 @@ static void *writer_run(void *arg)
 		log_msg(LOG_LEVEL_ERROR, ROOM, "%zu s of history could not be written",
 			s->queue_len + s->in_hand);
 	pthread_mutex_unlock(&s->lock);
-	for (size_t i = 0; b && i < b->n_seconds; i++)
-		bucket_free(b->seconds[i].bucket);
-	free(b);
 	return NULL;
 }
 
@@ -444,10 +442,10 @@ void store_close(struct store *s)
 		pthread_mutex_unlock(&s->lock);
 		pthread_join(s->writer, NULL);
 	}
-	for (; s->queue_len; s->queue_len--) {
-		bucket_free(s->queue[s->queue_head].bucket);
-		s->queue_head = (s->queue_head + 1) % QUEUE_SECONDS;
-	}
+	for (size_t i = 0; i < s->batch.n_seconds; i++)
+		bucket_free(s->batch.seconds[i].bucket);
+	for (size_t i = 0; i < s->queue_len; i++)
+		bucket_free(s->queue[(s->queue_head + i) % QUEUE_SECONDS].bucket);
 	db_close(s->db);
 	ring_close(s->ring);
 	bucket_free(s->newest);
@@ -466,8 +464,7 @@ static void let_go_oldest(struct store *s)
 	bucket_free(s->queue[s->queue_head].bucket);
 	s->queue_head = (s->queue_head + 1) % QUEUE_SECONDS;
 	s->queue_len--;
-	s->queue[s->queue_head].gap_reason =
-		reason; /* now the oldest; at worst the one being put */
+	s->queue[s->queue_head].gap_reason = reason;
 	s->lost_seconds++;
 	s->settled++;
 }

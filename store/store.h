@@ -203,7 +203,7 @@ struct store_status {
 	int64_t committed_utc_s; /* newest second that is safe on disk; CLOCK_NEVER */
 	int64_t oldest_utc_s;
 	uint64_t file_bytes, max_size_bytes;
-	uint32_t queued;                                       /* seconds waiting */
+	uint32_t queued;       /* seconds waiting */
 	uint64_t lost_seconds; /* let go because the disk was full for too long */
 	uint64_t trimmed_rows;
 	int paused; /* writing fails at the moment */
