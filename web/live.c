@@ -17,7 +17,6 @@ struct moment { /* the losses of all sources at one second */
 
 struct live {
 	pthread_mutex_t lock;
-	int64_t newest_utc_s;
 	struct live_second seconds[LIVE_SECONDS];  /* by second modulo LIVE_SECONDS */
 	struct moment moments[LIVE_LOSS_WINDOW_S]; /* likewise */
 };
@@ -34,7 +33,6 @@ struct live *live_open(void)
 	if (!l)
 		return NULL;
 	pthread_mutex_init(&l->lock, NULL);
-	l->newest_utc_s = CLOCK_NEVER;
 	for (size_t i = 0; i < LIVE_SECONDS; i++)
 		l->seconds[i].utc_s = CLOCK_NEVER;
 	for (size_t i = 0; i < LIVE_LOSS_WINDOW_S; i++)
@@ -64,9 +62,8 @@ static struct loss loss_of(const struct source_status *s)
 	return (struct loss){s->received, reasons_sum(s->dropped, 4), s->lost};
 }
 
-static void say(struct live_reasons *why, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-static void say(struct live_reasons *why, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3)))
+say(struct live_reasons *why, const char *fmt, ...)
 {
 	va_list args;
 
@@ -185,7 +182,6 @@ struct live_second live_add(struct live *l, const struct bucket *b)
 		if (b->sources[i].id <= STORE_SOURCES_MAX)
 			m->by_source[b->sources[i].id] = loss_of(&b->sources[i]);
 	l->seconds[(uint64_t)s.utc_s % LIVE_SECONDS] = s;
-	l->newest_utc_s = s.utc_s;
 	pthread_mutex_unlock(&l->lock);
 	return s;
 }
@@ -201,14 +197,4 @@ int live_find(struct live *l, int64_t utc_s, struct live_second *out)
 	}
 	pthread_mutex_unlock(&l->lock);
 	return err;
-}
-
-int64_t live_newest(struct live *l)
-{
-	int64_t utc_s;
-
-	pthread_mutex_lock(&l->lock);
-	utc_s = l->newest_utc_s;
-	pthread_mutex_unlock(&l->lock);
-	return utc_s;
 }

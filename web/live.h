@@ -35,7 +35,6 @@ void live_close(struct live *l);
 struct live_second live_add(struct live *l, const struct bucket *b);
 /* 0 and *out, -ENOENT when that second did not come or is too long ago. */
 int live_find(struct live *l, int64_t utc_s, struct live_second *out);
-int64_t live_newest(struct live *l); /* CLOCK_NEVER: none */
 /* The status of the inputs in b, with a sentence for everything that is wrong; l and why may be NULL. */
 enum live_status live_judge(struct live *l, const struct bucket *b, struct live_reasons *why);
 

@@ -152,7 +152,7 @@ static void sample(struct page *p, const char *name, double value, ...)
 		separator = ",";
 	}
 	va_end(args);
-	/* counters are whole numbers far below 2^53 s of any link, and a double to their reader */
+	/* whole numbers stay whole up to 2^53; their reader keeps doubles, too */
 	fprintf(p->f, "%s %.17g\n", *separator == ',' ? "}" : "", value);
 }
 
