@@ -295,7 +295,7 @@ static int open_socket(struct replay *r)
 	}
 	err = getaddrinfo(host, colon + 1, &hints, &list);
 	if (err)
-		return cli_fail(CLI_FAILED, "%s: %s", host, gai_strerror(err));
+		return cli_fail(CLI_FAILED, "%s, port %s: %s", host, colon + 1, gai_strerror(err));
 	r->fd = socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	err = r->fd < 0 || connect(r->fd, list->ai_addr, list->ai_addrlen) ? -errno : 0;
 	freeaddrinfo(list);
