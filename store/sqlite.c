@@ -75,7 +75,8 @@ int sqlite_run(struct db *db, const char *sql)
 	return rc == SQLITE_OK ? 0 : sqlite_fail(db, rc);
 }
 
-static int prepare(struct db *db, struct sqlite3_stmt **out, const char *format, va_list args)
+static int __attribute__((format(printf, 3, 0)))
+prepare(struct db *db, struct sqlite3_stmt **out, const char *format, va_list args)
 {
 	char sql[4096];
 	int rc;

@@ -393,7 +393,8 @@ int store_open(struct store **out, const struct store_config *cfg)
 	struct store *s;
 	int err;
 
-	if (!cfg->url || strncmp(cfg->url, scheme, strlen(scheme)) != 0)
+	if (!cfg->url || strncmp(cfg->url, scheme, strlen(scheme)) != 0 ||
+	    !cfg->url[strlen(scheme)])
 		return log_fail(-EPROTONOSUPPORT, ROOM, "%s: only sqlite:PATH is built in",
 				cfg->url ? cfg->url : "(no URL)");
 	s = calloc(1, sizeof(*s));
