@@ -9,7 +9,11 @@ cd "$(dirname "$0")"
 
 stamp=node_modules/.package-lock.json # npm writes it last
 if [ ! -e $stamp ] || [ package-lock.json -nt $stamp ]; then
-	npm ci --silent --no-audit --no-fund || { echo "page: npm ci failed; is the npm registry reachable?" >&2; exit 1; }
+	log=$(npm ci --no-audit --no-fund 2>&1) || {
+		printf '%s\n' "$log" >&2
+		echo "page: npm ci failed; is the npm registry reachable?" >&2
+		exit 1
+	}
 	touch $stamp
 fi
 bin=node_modules/.bin
