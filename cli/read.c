@@ -61,6 +61,7 @@ static const struct opt options[] = {
 	 .type = OPT_VERB,
 	 .offset = AT(numeric),
 	 .help = "Numbers instead of names of experiments and activities."},
+	CLI_OPT_REGISTRY(struct read_config),
 	{.name = "raw",
 	 .type = OPT_VERB,
 	 .offset = AT(raw),
@@ -396,18 +397,22 @@ static int prepare(struct reader *r, int argc, char **argv, int rest)
 	const enum cli_format format = r->cfg.common.csv ? CLI_CSV : CLI_JSON_LINES;
 	char why[160];
 	size_t at;
+	int code;
 
 	if (r->cfg.interface ? rest != argc : rest != argc - 1)
 		return cli_usage(&read_program,
 				 r->cfg.interface ? "a file or -i IFACE, not both"
 						  : "expected one FILE, or -i IFACE");
 	(void)argv;
-	r->registry = registry_builtin();
+	code = cli_registry_open(&r->names, r->cfg.registry);
+	if (code)
+		return code;
+	r->registry = r->names.registry;
 	r->aggregate = aggregate_open(SCITAG_CODES);
-	if (!r->registry || !r->aggregate)
+	if (!r->aggregate)
 		return cli_fail(CLI_FAILED, "out of memory");
-	if (r->cfg.filter && filter_parse(&r->filter, r->cfg.filter, name_resolve, r->registry, why,
-					  sizeof(why), &at))
+	if (r->cfg.filter && filter_parse(&r->filter, r->cfg.filter, name_resolve,
+					  (void *)r->registry, why, sizeof(why), &at))
 		return cli_usage(&read_program, "--filter: %s (at character %zu)", why, at + 1);
 	if (r->cfg.packets && (r->cfg.common.json || r->cfg.common.csv)) {
 		r->list = cli_list_open(stdout, format, packet_columns,
@@ -437,7 +442,7 @@ int verb_read(int argc, char **argv)
 	capture_close(r->capture);
 	aggregate_close(r->aggregate);
 	filter_free(r->filter);
-	registry_free(r->registry);
+	cli_registry_close(&r->names);
 	opt_free(&read_program, &r->cfg);
 	free(r);
 	return code;

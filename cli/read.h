@@ -3,6 +3,7 @@
 #define CLI_READ_H
 
 #include "cli/cli.h"
+#include "cli/registry.h"
 #include "firefly/firefly.h"
 #include "observer/aggregate.h"
 #include "observer/capture.h"
@@ -14,7 +15,7 @@
 
 struct read_config {
 	struct cli_common common;
-	char *interface, *filter, *by;
+	char *interface, *filter, *by, *registry;
 	int packets, numeric, raw;
 	int64_t count;
 	uint64_t duration_s;
@@ -22,7 +23,8 @@ struct read_config {
 
 struct reader {
 	struct read_config cfg;
-	struct registry *registry;
+	struct cli_registry names;
+	const struct registry *registry; /* names.registry */
 	struct filter *filter;
 	uint32_t by; /* bits 1 << enum dim */
 	struct capture *capture;
