@@ -1,0 +1,567 @@
+/* The tap on a veth pair of a network namespace of its own: every vector, whole and cut, and thousands of damaged
+ * ones, counted by the kernel program exactly as user space reads them; sampling, refusals, and nothing
+ * left behind. Needs root. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <math.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "tests/packet_vectors.h"
+#include "xdp/tap.h"
+
+#define TEST_RUN_MIN_BYTES 14
+
+static struct vector vectors[VECTORS_MAX];
+static unsigned int n_vectors;
+static struct scitag_set registered;
+
+static int run(const char *command)
+{
+	return system(command) == 0 ? 0 : -1;
+}
+
+/* A namespace that dies with us, and in it a pair of interfaces. */
+static int make_interfaces(void **state)
+{
+	(void)state;
+	if (unshare(CLONE_NEWNET) != 0)
+		return -1;
+	/* no neighbour discovery: nothing but what the tests feed */
+	if (run("echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && "
+		"echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6") != 0)
+		return -1;
+	return run("ip link add tapa type veth peer name tapb && ip link set tapa up && ip link "
+		   "set tapb up");
+}
+
+static struct tap *open_tap(const struct tap_config *change)
+{
+	struct tap_config cfg = *change;
+	struct tap *t = NULL;
+	char why[256] = "";
+
+	cfg.interface = cfg.interface ? cfg.interface : "tapb";
+	cfg.registered = &registered;
+	if (tap_open(&t, &cfg, why, sizeof(why)) != 0)
+		fail_msg("%s", why);
+	return t;
+}
+
+/* The program as the kernel knows it. */
+static int attached_program(const char *interface)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+
+	assert_int_equal(bpf_xdp_query((int)if_nametoindex(interface), 0, &query), 0);
+	return query.prog_id ? bpf_prog_get_fd_by_id(query.prog_id) : -1;
+}
+
+static void feed(int program_fd, const __u8 *bytes, __u32 len_bytes, int repeat)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes, .data_size_in = len_bytes,
+		    .repeat = repeat);
+
+	assert_int_equal(bpf_prog_test_run_opts(program_fd, &opts), 0);
+	assert_int_equal(opts.retval, XDP_PASS);
+}
+
+/* --- what was counted, and what should have been --- */
+
+struct sums {
+	struct tap_cell cells[2][5][SCITAG_CODES + 1]; /* IPv4 or IPv6, carrier, code */
+	struct tap_cell verdicts[PACKET_VERDICT_COUNT];
+	unsigned int steered;
+};
+static struct sums counted, expected;
+
+static void add(struct tap_cell *cell, const struct tap_cell *more)
+{
+	cell->packets += more->packets;
+	cell->bytes += more->bytes;
+	cell->ip_bytes += more->ip_bytes;
+}
+
+static void on_count(void *arg, const struct tap_count *c)
+{
+	struct sums *s = arg;
+	__u32 code = c->outside ? SCITAG_CODE_OUTSIDE : scitag_code(c->tag);
+
+	if (c->verdict != PACKET_OK)
+		add(&s->verdicts[c->verdict], &c->grown);
+	else
+		add(&s->cells[c->family == 6][c->carrier][code], &c->grown);
+}
+
+/* How user space reads a frame, in the shape of the tap's cells. */
+static void expect(struct sums *s, const __u8 *bytes, __u32 len_bytes)
+{
+	struct packet p;
+	struct packet_tag tag = {0};
+	enum packet_verdict verdict = packet_parse(&p, bytes, len_bytes, PACKET_LINK_ETHERNET);
+	struct tap_cell one = {1, len_bytes, 0};
+	__u32 code;
+
+	if (verdict != PACKET_OK) {
+		add(&s->verdicts[verdict], &one);
+		return;
+	}
+	packet_tag(&tag, &p, &registered);
+	one.ip_bytes = len_bytes - p.ip_offset;
+	if (p.ip_bytes && p.ip_bytes < one.ip_bytes)
+		one.ip_bytes = p.ip_bytes;
+	/* an option beyond 511/63 that nobody registered has no cell of its own */
+	code = scitag_code(tag.tag);
+	if (tag.carrier >= CARRIER_DESTINATION && code >= TAP_CELLS &&
+	    tag.grade == GRADE_UNREGISTERED)
+		code = SCITAG_CODE_OUTSIDE;
+	add(&s->cells[p.key.family == 6][tag.carrier][code], &one);
+}
+
+/* A frame that the kernel left to us is read here, and must have come whole. */
+static void on_sample(void *arg, const struct tap_meta *meta, const uint8_t *bytes)
+{
+	struct sums *s = arg;
+
+	if (meta->why != TAP_STEERED)
+		return;
+	assert_int_equal(meta->weight, 1);
+	assert_int_equal(meta->captured_bytes, meta->frame_bytes);
+	s->steered++;
+	expect(s, bytes, meta->captured_bytes);
+}
+
+static void collect(struct tap *t, struct sums *s)
+{
+	while (tap_samples(t, 0, on_sample, s) > 0)
+		;
+	tap_counts(t, on_count, s);
+}
+
+static void compare(const char *name)
+{
+	for (int family = 0; family < 2; family++)
+		for (int carrier = 0; carrier < 5; carrier++)
+			for (__u32 code = 0; code <= SCITAG_CODES; code++) {
+				const struct tap_cell *c = &counted.cells[family][carrier][code],
+						      *e = &expected.cells[family][carrier][code];
+
+				if (memcmp(c, e, sizeof(*c)))
+					fail_msg("%s: family %d carrier %d code %u: counted "
+						 "%llu/%llu/%llu, "
+						 "expected %llu/%llu/%llu",
+						 name, family ? 6 : 4, carrier, code, c->packets,
+						 c->bytes, c->ip_bytes, e->packets, e->bytes,
+						 e->ip_bytes);
+			}
+	for (int v = 0; v < PACKET_VERDICT_COUNT; v++)
+		if (memcmp(&counted.verdicts[v], &expected.verdicts[v], sizeof(struct tap_cell)))
+			fail_msg("%s: verdict %d: counted %llu, expected %llu", name, v,
+				 counted.verdicts[v].packets, expected.verdicts[v].packets);
+}
+
+static void reset(void)
+{
+	memset(&counted, 0, sizeof(counted));
+	memset(&expected, 0, sizeof(expected));
+}
+
+static void every_vector_is_counted_as_it_reads(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){0});
+	int program_fd = attached_program("tapb");
+	unsigned int steered = 0;
+
+	(void)state;
+	reset();
+	for (unsigned int i = 0; i < n_vectors; i++) {
+		const struct vector *v = &vectors[i];
+
+		if (v->link != PACKET_LINK_ETHERNET)
+			continue;
+		feed(program_fd, v->bytes, v->len_bytes, 1);
+		expect(&expected, v->bytes, v->len_bytes);
+		steered = counted.steered;
+		collect(t, &counted);
+		if (v->kernel_chain) /* left to user space by the kernel alone */
+			assert_int_equal(counted.steered, steered + 1);
+		if (i % 8 == 0)
+			compare(v->name);
+	}
+	compare("all");
+	assert_in_range(counted.steered, 3, 20);
+	close(program_fd);
+	tap_close(t);
+}
+
+static void every_cut_vector_is_counted_as_it_reads(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){.generic_only = 1});
+	int program_fd = attached_program("tapb");
+
+	(void)state;
+	assert_false(tap_is_native(t));
+	reset();
+	for (unsigned int i = 0; i < n_vectors; i++) {
+		const struct vector *v = &vectors[i];
+
+		for (__u32 n = TEST_RUN_MIN_BYTES;
+		     v->link == PACKET_LINK_ETHERNET && n < v->len_bytes; n++) {
+			feed(program_fd, v->bytes, n, 1);
+			expect(&expected, v->bytes, n);
+		}
+		collect(t, &counted);
+	}
+	compare("cut");
+	close(program_fd);
+	tap_close(t);
+}
+
+/* Vectors with bytes changed at random: the same totals, to the byte. */
+static void damaged_frames_are_counted_as_they_read(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){0});
+	int program_fd = attached_program("tapb");
+	__u64 x = 88172645463325252ULL;
+
+	(void)state;
+	reset();
+	for (int round = 0; round < 20000; round++) {
+		const struct vector *v = &vectors[x % n_vectors];
+		__u8 bytes[VECTOR_BYTES_MAX];
+		int changes = (int)(x >> 60) % 4;
+
+		if (v->link == PACKET_LINK_ETHERNET && v->len_bytes > TEST_RUN_MIN_BYTES) {
+			memcpy(bytes, v->bytes, v->len_bytes);
+			for (int k = 0; k <= changes; k++) {
+				x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+				bytes[12 + (x >> 8) % (v->len_bytes - 12)] = (__u8)(x >> 40);
+			}
+			feed(program_fd, bytes, v->len_bytes, 1);
+			expect(&expected, bytes, v->len_bytes);
+		}
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		if (round % 500 == 0)
+			collect(t, &counted);
+	}
+	collect(t, &counted);
+	compare("damaged");
+	close(program_fd);
+	tap_close(t);
+}
+
+static const struct vector *named(const char *name)
+{
+	for (unsigned int i = 0; i < n_vectors; i++)
+		if (!strcmp(vectors[i].name, name))
+			return &vectors[i];
+	fail_msg("no vector %s", name);
+	return NULL;
+}
+
+/* A new registry tells the two forms of 1E/3 apart from then on, also for what was only counted so far. */
+static void the_registry_decides_on_options(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){0});
+	int program_fd = attached_program("tapb");
+	const struct vector *v = named("do_label24"); /* 07003a: 1792/58, or the label of 3/14 */
+	struct scitag_set none = {{0}};
+
+	(void)state;
+	reset();
+	feed(program_fd, v->bytes, v->len_bytes, 3);
+	collect(t, &counted);
+	assert_int_equal(counted.cells[1][CARRIER_DESTINATION][3 << 6 | 14].packets, 3);
+	tap_register(t, &none);
+	feed(program_fd, v->bytes, v->len_bytes, 5);
+	collect(t, &counted);
+	assert_int_equal(counted.cells[1][CARRIER_DESTINATION][3 << 6 | 14].packets, 3);
+	assert_int_equal(counted.cells[1][CARRIER_DESTINATION][SCITAG_CODE_OUTSIDE].packets, 5);
+	close(program_fd);
+	tap_close(t);
+}
+
+static void on_direction(void *arg, const struct tap_count *c)
+{
+	((__u64 *)arg)[c->direction] += c->grown.packets;
+}
+
+static void directions_are_counted_apart(void **state)
+{
+	/* 2001:db8:a::/48 and 192.0.2.0/24 are ours: the vectors' senders */
+	static const struct tap_prefix own[] = {
+		{48, {0x20, 0x01, 0x0d, 0xb8, 0, 0xa}},
+		{96 + 24, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 0}},
+	};
+	struct tap *t = open_tap(&(struct tap_config){.prefixes = own, .n_prefixes = 2});
+	int program_fd = attached_program("tapb");
+	__u64 seen[5] = {0};
+	const struct vector *v = named("label"), *v4 = named("ipv4"),
+			    *outer = named("gre_ethernet");
+	__u8 back[128];
+
+	(void)state;
+	feed(program_fd, v->bytes, v->len_bytes, 2);
+	feed(program_fd, v4->bytes, v4->len_bytes, 1);
+	feed(program_fd, outer->bytes, outer->len_bytes, 1); /* the inner addresses decide */
+	memcpy(back, v->bytes, v->len_bytes);
+	memcpy(back + 22, v->bytes + 38, 16);
+	memcpy(back + 38, v->bytes + 22, 16);
+	feed(program_fd, back, v->len_bytes, 4); /* to us */
+	memcpy(back + 22, v->bytes + 22, 16);
+	feed(program_fd, back, v->len_bytes, 8); /* among us */
+	back[22] = back[38] = 0x30;
+	feed(program_fd, back, v->len_bytes, 16); /* neither */
+	feed(program_fd, named("arp")->bytes, 42, 32);
+	tap_counts(t, on_direction, seen);
+	assert_int_equal(seen[2], 4);
+	assert_int_equal(seen[1], 4);
+	assert_int_equal(seen[3], 8);
+	assert_int_equal(seen[4], 16);
+	assert_int_equal(seen[0], 32);
+	close(program_fd);
+	tap_close(t);
+}
+
+struct estimate {
+	__u64 firsts, sampled, weighted;
+	__u32 largest_weight;
+};
+
+static void on_estimate(void *arg, const struct tap_meta *meta, const uint8_t *bytes)
+{
+	struct estimate *e = arg;
+
+	(void)bytes;
+	assert_true(meta->captured_bytes <= TAP_SAMPLE_BYTES);
+	e->firsts += meta->why == TAP_FIRST;
+	e->sampled += meta->why == TAP_SAMPLED;
+	e->weighted += meta->weight;
+	if (meta->weight > e->largest_weight)
+		e->largest_weight = meta->weight;
+}
+
+/* What samples stand for, summed up, is what was there: within 5 standard deviations, at every rate that the
+ * adaption chose on its way; and the ring lost nothing although far more came than was asked for. */
+static void samples_stand_for_what_was_there(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){.samples_per_s = 5000});
+	int program_fd = attached_program("tapb");
+	const struct vector *v = named("label");
+	struct estimate e = {0};
+	struct tap_health h;
+	double error, packets = 0;
+
+	(void)state;
+	for (int i = 0; i < 60; i++) {
+		feed(program_fd, v->bytes, v->len_bytes, 50000);
+		packets += 50000;
+		tap_samples(t, 20, on_estimate, &e);
+	}
+	while (tap_samples(t, 0, on_estimate, &e) > 0)
+		;
+	tap_health(t, &h);
+	assert_int_equal(e.firsts, 1); /* one flow */
+	assert_int_equal(h.firsts, 1);
+	assert_int_equal(h.lost_samples, 0);
+	assert_true(e.largest_weight > 16);
+	/* variance of a Bernoulli sample with weight w: w - 1 for each packet */
+	error = sqrt(packets * e.largest_weight);
+	if (fabs((double)e.weighted - packets) > 5 * error)
+		fail_msg("%.0f packets, samples stand for %llu, 5 sigma is %.0f", packets,
+			 e.weighted, 5 * error);
+	close(program_fd);
+	tap_close(t);
+}
+
+/* New flows are handed up at once, one after the other, and then only by chance. */
+static void a_new_flow_is_handed_up(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){.samples_per_s = 20000});
+	int program_fd = attached_program("tapb");
+	const struct vector *v = named("label");
+	struct estimate e = {0};
+	__u8 frame[128];
+
+	(void)state;
+	memcpy(frame, v->bytes, v->len_bytes);
+	for (int round = 0; round < 3; round++)
+		for (int flow = 0; flow < 500; flow++) {
+			frame[54] = (__u8)(flow >> 8);
+			frame[55] = (__u8)flow;
+			feed(program_fd, frame, v->len_bytes, 1);
+		}
+	while (tap_samples(t, 0, on_estimate, &e) > 0)
+		;
+	/* two flows may share a place: 500^2 / 2 / 32768 = 4 of them */
+	assert_in_range(e.firsts, 480, 500);
+	assert_int_equal(e.weighted, 1500); /* all handed up: one in one is sampled so far */
+	close(program_fd);
+	tap_close(t);
+}
+
+static void a_full_ring_is_counted(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){.ring_bytes = 65536});
+	int program_fd = attached_program("tapb");
+	const struct vector *v = named("headers_x17"), *label = named("label");
+	struct tap_health h;
+
+	(void)state;
+	reset();
+	feed(program_fd, v->bytes, v->len_bytes, 1000);
+	feed(program_fd, label->bytes, label->len_bytes, 1000);
+	tap_health(t, &h);
+	assert_int_equal(h.steered, 1000);
+	assert_true(h.lost_steered > 0);
+	collect(t, &counted);
+	assert_int_equal(counted.steered + h.lost_steered, 1000);
+	assert_int_equal(counted.cells[1][CARRIER_LABEL][3 << 6 | 14].packets,
+			 1000); /* counted all the same */
+	close(program_fd);
+	tap_close(t);
+}
+
+/* --- manners --- */
+
+static void a_foreign_program_is_left_alone(void **state)
+{
+	struct tap *first = open_tap(&(struct tap_config){0}), *second = NULL;
+	struct tap_config cfg = {.interface = "tapb"};
+	char why[256] = "";
+
+	(void)state;
+	assert_int_equal(tap_open(&second, &cfg, why, sizeof(why)), -EBUSY);
+	assert_null(second);
+	assert_non_null(strstr(why, "id "));
+	assert_non_null(strstr(why, "tap_count"));
+	tap_close(first);
+	assert_int_equal(attached_program("tapb"), -1);
+}
+
+static void what_cannot_be_opened_says_why(void **state)
+{
+	struct tap_config cfg = {.interface = "nosuch0"};
+	struct tap *t = NULL;
+	char why[256] = "";
+
+	(void)state;
+	assert_int_equal(tap_open(&t, &cfg, why, sizeof(why)), -ENODEV);
+	assert_non_null(strstr(why, "nosuch0"));
+	assert_null(t);
+	tap_close(NULL);
+}
+
+static void loopback_gets_the_generic_mode(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){.interface = "lo"});
+	char text[256];
+
+	(void)state;
+	assert_false(tap_is_native(t));
+	tap_describe(t, text, sizeof(text));
+	assert_non_null(strstr(text, "generic XDP"));
+	tap_close(t);
+}
+
+static void long_frames_come_in_pieces(void **state)
+{
+	struct tap *t;
+
+	(void)state;
+	assert_int_equal(run("ip link set tapa mtu 9000 && ip link set tapb mtu 9000"), 0);
+	t = open_tap(&(struct tap_config){0});
+	assert_true(tap_is_native(t));
+	assert_true(tap_has_frags(t));
+	tap_close(t);
+	assert_int_equal(run("ip link set tapa mtu 1500 && ip link set tapb mtu 1500"), 0);
+}
+
+static void a_killed_process_leaves_nothing(void **state)
+{
+	int ready[2];
+	pid_t child;
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		struct tap_config cfg = {.interface = "tapb"};
+		struct tap *t;
+		char why[256];
+
+		if (tap_open(&t, &cfg, why, sizeof(why)) == 0 && write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_true(attached_program("tapb") >= 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(ready[0]);
+	for (int i = 0; i < 100 && attached_program("tapb") >= 0; i++)
+		usleep(20000); /* the kernel closes files after the parent has heard */
+	assert_int_equal(attached_program("tapb"), -1);
+}
+
+static void a_lost_interface_is_noticed(void **state)
+{
+	struct tap *t;
+	struct tap_health h;
+
+	(void)state;
+	assert_int_equal(run("ip link add tapc type veth peer name tapd && ip link set tapc up && "
+			     "ip link set tapd up"),
+			 0);
+	t = open_tap(&(struct tap_config){.interface = "tapd"});
+	tap_health(t, &h);
+	assert_true(h.attached);
+	assert_int_equal(
+		run("ip link set tapd down && ip link set tapd name tape && ip link set tape up"),
+		0);
+	tap_health(t, &h);
+	assert_true(h.attached); /* down, renamed, up: still there */
+	assert_int_equal(run("ip link del tapc"), 0);
+	tap_health(t, &h);
+	assert_false(h.attached);
+	reset();
+	collect(t, &counted);
+	tap_close(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_vector_is_counted_as_it_reads),
+		cmocka_unit_test(every_cut_vector_is_counted_as_it_reads),
+		cmocka_unit_test(damaged_frames_are_counted_as_they_read),
+		cmocka_unit_test(the_registry_decides_on_options),
+		cmocka_unit_test(directions_are_counted_apart),
+		cmocka_unit_test(samples_stand_for_what_was_there),
+		cmocka_unit_test(a_new_flow_is_handed_up),
+		cmocka_unit_test(a_full_ring_is_counted),
+		cmocka_unit_test(a_foreign_program_is_left_alone),
+		cmocka_unit_test(what_cannot_be_opened_says_why),
+		cmocka_unit_test(loopback_gets_the_generic_mode),
+		cmocka_unit_test(long_frames_come_in_pieces),
+		cmocka_unit_test(a_killed_process_leaves_nothing),
+		cmocka_unit_test(a_lost_interface_is_noticed),
+	};
+
+	n_vectors = vectors_read(vectors);
+	if (vector_registered(&registered) != 114)
+		return 1;
+	return cmocka_run_group_tests(tests, make_interfaces, NULL);
+}
