@@ -7,32 +7,65 @@ import { bundle } from "./bundle.mjs";
 const { PALETTE, GROUND, paint, contrast, toOklab } = await bundle("colour.ts");
 
 // expected values by hand: WCAG 2 says 21 for black on white, and 1 for a colour on itself
-check("contrast of black on white is 21", Math.abs(contrast("#000000", "#FFFFFF") - 21) < 1e-9);
-check("contrast of a colour to itself is 1", contrast("#336699", "#336699") === 1);
+check(
+  "contrast of black on white is 21",
+  Math.abs(contrast("#000000", "#FFFFFF") - 21) < 1e-9,
+);
+check(
+  "contrast of a colour to itself is 1",
+  contrast("#336699", "#336699") === 1,
+);
 // WCAG's own example: #777777 on white is 4.48:1
-check("contrast of #777777 on white is 4.48", Math.abs(contrast("#777777", "#FFFFFF") - 4.48) < 0.005);
+check(
+  "contrast of #777777 on white is 4.48",
+  Math.abs(contrast("#777777", "#FFFFFF") - 4.48) < 0.005,
+);
 
-const distance = (a, b) => Math.hypot(...toOklab(a).map((v, i) => v - toOklab(b)[i]));
+const distance = (a, b) =>
+  Math.hypot(...toOklab(a).map((v, i) => v - toOklab(b)[i]));
 for (const theme of ["light", "dark"]) {
-  const low = PALETTE[theme].map(c => [c, contrast(c, GROUND[theme])]).filter(([, ratio]) => ratio < 3);
+  const low = PALETTE[theme]
+    .map((c) => [c, contrast(c, GROUND[theme])])
+    .filter(([, ratio]) => ratio < 3);
   check(`${theme}: every slot has 3:1 to its ground`, !low.length, low);
-  const pairs = PALETTE[theme].flatMap((a, i) => PALETTE[theme].slice(i + 1).map(b => [a, b, distance(a, b)]));
+  const pairs = PALETTE[theme].flatMap((a, i) =>
+    PALETTE[theme].slice(i + 1).map((b) => [a, b, distance(a, b)]),
+  );
   const nearest = pairs.sort((a, b) => a[2] - b[2])[0];
-  check(`${theme}: the nearest two slots are ${nearest[2].toFixed(3)} apart in OKLab (at least 0.1)`, nearest[2] >= 0.1, nearest);
-  const faint = [], confused = [];
+  check(
+    `${theme}: the nearest two slots are ${nearest[2].toFixed(3)} apart in OKLab (at least 0.1)`,
+    nearest[2] >= 0.1,
+    nearest,
+  );
+  const faint = [],
+    confused = [];
   for (let experiment = 2; experiment <= 8; experiment++)
     for (let activity = 0; activity < 64; activity++) {
       const { colour } = paint(theme, experiment, activity);
       if (contrast(colour, GROUND[theme]) < 3)
         faint.push([experiment, activity, colour]);
       const own = PALETTE[theme][experiment - 2];
-      const other = PALETTE[theme].filter(c => c !== own).sort((a, b) => distance(a, colour) - distance(b, colour))[0];
+      const other = PALETTE[theme]
+        .filter((c) => c !== own)
+        .sort((a, b) => distance(a, colour) - distance(b, colour))[0];
       if (distance(colour, own) >= distance(colour, other))
         confused.push([experiment, activity, colour, other]);
     }
   check(`${theme}: every activity's step keeps 3:1`, !faint.length, faint);
-  check(`${theme}: every activity's step is nearest to its own experiment's slot`, !confused.length, confused);
-  const textures = new Set(Array.from({ length: 14 }, (_, i) => paint(theme, i + 1, 0)).map(p => `${p.colour} ${p.texture}`));
-  check(`${theme}: the 14 experiments of the registry look different`, textures.size === 14, [...textures]);
+  check(
+    `${theme}: every activity's step is nearest to its own experiment's slot`,
+    !confused.length,
+    confused,
+  );
+  const textures = new Set(
+    Array.from({ length: 14 }, (_, i) => paint(theme, i + 1, 0)).map(
+      (p) => `${p.colour} ${p.texture}`,
+    ),
+  );
+  check(
+    `${theme}: the 14 experiments of the registry look different`,
+    textures.size === 14,
+    [...textures],
+  );
 }
 finish();

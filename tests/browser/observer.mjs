@@ -8,22 +8,24 @@ import { join } from "node:path";
 import { until } from "./browser.mjs";
 
 const running = new Set();
-process.on("exit", () => running.forEach(child => child.kill("SIGKILL")));
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 for (const signal of ["SIGINT", "SIGTERM"])
   process.on(signal, () => process.exit(130));
 
-const freeTcp = () => new Promise(done => {
-  const server = net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => done(port));
+const freeTcp = () =>
+  new Promise((done) => {
+    const server = net.createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
   });
-});
-const freeUdp = () => new Promise(done => {
-  const socket = dgram.createSocket("udp4").bind(0, "127.0.0.1", () => {
-    const { port } = socket.address();
-    socket.close(() => done(port));
+const freeUdp = () =>
+  new Promise((done) => {
+    const socket = dgram.createSocket("udp4").bind(0, "127.0.0.1", () => {
+      const { port } = socket.address();
+      socket.close(() => done(port));
+    });
   });
-});
 
 export class Observer {
   static async open(directory) {
@@ -34,24 +36,33 @@ export class Observer {
     o.origin = `http://127.0.0.1:${o.http}`;
     o.log = join(directory, "observer.log");
     o.conf = join(directory, "observer.yaml");
-    writeFileSync(o.conf, `sflow: {listen: ["127.0.0.1:${o.sflow}"]}
+    writeFileSync(
+      o.conf,
+      `sflow: {listen: ["127.0.0.1:${o.sflow}"]}
 firefly: {listen: ["127.0.0.1:${o.firefly}"]}
 http: {listen: "127.0.0.1:${o.http}"}
 database: {url: "sqlite:${join(directory, "observer.db")}"}
 site: {prefixes: ["2001:db8:1::/48", "203.0.113.0/24"]}
 registry: {refresh: 0, cache: ""}
-`);
+`,
+    );
     return o;
   }
 
   async start() {
     const log = openSync(this.log, "a");
-    const child = this.child = spawn(join(process.env.BIN ?? "build", "scitag-observer"), ["--conf", this.conf], { stdio: ["ignore", log, log] });
+    const child = (this.child = spawn(
+      join(process.env.BIN ?? "build", "scitag-observer"),
+      ["--conf", this.conf],
+      { stdio: ["ignore", log, log] },
+    ));
     running.add(child);
-    this.gone = new Promise(done => child.on("exit", code => {
-      running.delete(child);
-      done(code);
-    }));
+    this.gone = new Promise((done) =>
+      child.on("exit", (code) => {
+        running.delete(child);
+        done(code);
+      }),
+    );
     return until(20, async () => (await fetch(`${this.origin}/readyz`)).ok);
   }
 

@@ -13,10 +13,19 @@ const UNREGISTERED_PER_MILLE = 40;
 
 // experiment, activity, carrier, direction, share: numbers as in the registry of 4 Sep 2025
 const TAGS = [
-  [2, 17, "label", "in", 90], [2, 16, "label", "out", 60], [2, 26, "destination", "in", 45],
-  [3, 14, "label", "in", 130], [3, 13, "label", "in", 60], [3, 17, "hop-by-hop", "out", 40],
-  [4, 4, "label", "in", 30], [5, 10, "label", "in", 45], [6, 19, "label", "out", 30],
-  [7, 4, "label", "in", 60], [8, 3, "label", "out", 20], [9, 2, "label", "out", 6], [14, 1, "label", "in", 0.1],
+  [2, 17, "label", "in", 90],
+  [2, 16, "label", "out", 60],
+  [2, 26, "destination", "in", 45],
+  [3, 14, "label", "in", 130],
+  [3, 13, "label", "in", 60],
+  [3, 17, "hop-by-hop", "out", 40],
+  [4, 4, "label", "in", 30],
+  [5, 10, "label", "in", 45],
+  [6, 19, "label", "out", 30],
+  [7, 4, "label", "in", 60],
+  [8, 3, "label", "out", 20],
+  [9, 2, "label", "out", 6],
+  [14, 1, "label", "in", 0.1],
 ];
 const AGENTS = [
   { address: [192, 0, 2, 251], rate: 2000, share: 5 },
@@ -40,8 +49,7 @@ function random(seed) {
 function label(experiment, activity, entropy) {
   let mirrored = 0;
   for (let bit = 0; bit < 9; bit++)
-    if (experiment & (1 << bit))
-      mirrored |= 1 << (8 - bit);
+    if (experiment & (1 << bit)) mirrored |= 1 << (8 - bit);
   return ((mirrored << 9) | (activity << 2) | (entropy & 0xc0103)) >>> 0;
 }
 
@@ -82,7 +90,8 @@ function ipv4Frame(inwards, host) {
 
 const NO_EXTENSION = Buffer.alloc(0);
 // next header TCP, one unit, option 1e of 3 bytes: experiment, activity; Pad1
-const option = (experiment, activity) => Buffer.from([6, 0, 0x1e, 3, experiment >> 8, experiment & 255, activity, 0]);
+const option = (experiment, activity) =>
+  Buffer.from([6, 0, 0x1e, 3, experiment >> 8, experiment & 255, activity, 0]);
 
 /** One sampled header and what the observer has to make of it. */
 function draw(next) {
@@ -90,23 +99,63 @@ function draw(next) {
   const entropy = Math.floor(next() * 2 ** 20);
   const kind = next();
   if (kind < 0.14)
-    return { bytes: ipv4Frame(kind < 0.09, host), name: "0 0 untagged", direction: kind < 0.09 ? "in" : "out" };
+    return {
+      bytes: ipv4Frame(kind < 0.09, host),
+      name: "0 0 untagged",
+      direction: kind < 0.09 ? "in" : "out",
+    };
   if (kind < 0.24)
-    return { bytes: frame(6, 0, NO_EXTENSION, kind < 0.2, host), name: "0 0 untagged", direction: kind < 0.2 ? "in" : "out" };
+    return {
+      bytes: frame(6, 0, NO_EXTENSION, kind < 0.2, host),
+      name: "0 0 untagged",
+      direction: kind < 0.2 ? "in" : "out",
+    };
   if (kind < 0.24 + UNREGISTERED_PER_MILLE / 1000) {
     // experiments from 15 on are in no registry, whatever the activity
-    const code = label(15 + Math.floor(next() * 497), Math.floor(next() * 64), entropy);
-    return { bytes: frame(6, code, NO_EXTENSION, true, host), name: "-1 -1 unregistered", direction: "in" };
+    const code = label(
+      15 + Math.floor(next() * 497),
+      Math.floor(next() * 64),
+      entropy,
+    );
+    return {
+      bytes: frame(6, code, NO_EXTENSION, true, host),
+      name: "-1 -1 unregistered",
+      direction: "in",
+    };
   }
   const t = Date.now() / 1000;
-  const weights = TAGS.map(([, , , , share], i) => share * (1.15 + Math.sin(t / (170 + 45 * i) + 2 * i)));
+  const weights = TAGS.map(
+    ([, , , , share], i) =>
+      share * (1.15 + Math.sin(t / (170 + 45 * i) + 2 * i)),
+  );
   let at = next() * weights.reduce((a, b) => a + b, 0);
-  const i = Math.max(0, weights.findIndex(w => (at -= w) < 0));
+  const i = Math.max(
+    0,
+    weights.findIndex((w) => (at -= w) < 0),
+  );
   const [experiment, activity, carrier, direction] = TAGS[i];
   const inwards = direction === "in";
-  const bytes = carrier === "label" ? frame(6, label(experiment, activity, entropy), NO_EXTENSION, inwards, host)
-    : frame(carrier === "hop-by-hop" ? 0 : 60, 0, option(experiment, activity), inwards, host);
-  return { bytes, direction, name: `${experiment} ${activity} ${carrier === "label" ? "registered" : "confirmed"}` };
+  const bytes =
+    carrier === "label"
+      ? frame(
+          6,
+          label(experiment, activity, entropy),
+          NO_EXTENSION,
+          inwards,
+          host,
+        )
+      : frame(
+          carrier === "hop-by-hop" ? 0 : 60,
+          0,
+          option(experiment, activity),
+          inwards,
+          host,
+        );
+  return {
+    bytes,
+    direction,
+    name: `${experiment} ${activity} ${carrier === "label" ? "registered" : "confirmed"}`,
+  };
 }
 
 class Agent {
@@ -125,15 +174,31 @@ class Agent {
     head.writeUInt32BE(++this.sequence, 16);
     head.writeUInt32BE(uptime_ms >>> 0, 20);
     head.writeUInt32BE(frames.length, 24);
-    return Buffer.concat([head, ...frames.map(f => this.sample(f))]);
+    return Buffer.concat([head, ...frames.map((f) => this.sample(f))]);
   }
 
   sample(bytes) {
     const b = Buffer.alloc(8 + 32 + 8 + 16 + HEADER_BYTES);
     this.pool = (this.pool + this.rate) >>> 0;
     // tag 0:1 and its length; sequence, source, rate, pool, drops, input, output, records
-    [1, b.length - 8, ++this.samples, 3, this.rate, this.pool, 0, 3, 5, 1,
-      1, 16 + HEADER_BYTES, 1, FRAME_BYTES, 4, HEADER_BYTES].forEach((v, i) => b.writeUInt32BE(v, 4 * i));
+    [
+      1,
+      b.length - 8,
+      ++this.samples,
+      3,
+      this.rate,
+      this.pool,
+      0,
+      3,
+      5,
+      1,
+      1,
+      16 + HEADER_BYTES,
+      1,
+      FRAME_BYTES,
+      4,
+      HEADER_BYTES,
+    ].forEach((v, i) => b.writeUInt32BE(v, 4 * i));
     bytes.copy(b, 64);
     return b;
   }
@@ -141,18 +206,37 @@ class Agent {
 
 /** A START or END as XRootD sends it, of a flow of the first tag. */
 function firefly(state, started_ms, port) {
-  const time = ms => new Date(ms).toISOString().replace("Z", "000+00:00");
-  return `<134>1 ${time(Date.now())} se.example.net xrootd - firefly-json - ` + JSON.stringify({
-    version: 1,
-    "flow-lifecycle": { state, "current-time": time(Date.now()), "start-time": time(started_ms), ...(state === "end" ? { "end-time": time(Date.now()) } : {}) },
-    "flow-id": { afi: "ipv6", "src-ip": "2001:db8:2::1", "dst-ip": "2001:db8:1::1", protocol: "tcp", "src-port": 1094, "dst-port": port },
-    context: { "experiment-id": TAGS[0][0], "activity-id": TAGS[0][1], application: "xrootd" },
-    ...(state === "end" ? { usage: { received: 0, sent: 1e9 } } : {}),
-  });
+  const time = (ms) => new Date(ms).toISOString().replace("Z", "000+00:00");
+  return (
+    `<134>1 ${time(Date.now())} se.example.net xrootd - firefly-json - ` +
+    JSON.stringify({
+      version: 1,
+      "flow-lifecycle": {
+        state,
+        "current-time": time(Date.now()),
+        "start-time": time(started_ms),
+        ...(state === "end" ? { "end-time": time(Date.now()) } : {}),
+      },
+      "flow-id": {
+        afi: "ipv6",
+        "src-ip": "2001:db8:2::1",
+        "dst-ip": "2001:db8:1::1",
+        protocol: "tcp",
+        "src-port": 1094,
+        "dst-port": port,
+      },
+      context: {
+        "experiment-id": TAGS[0][0],
+        "activity-id": TAGS[0][1],
+        application: "xrootd",
+      },
+      ...(state === "end" ? { usage: { received: 0, sent: 1e9 } } : {}),
+    })
+  );
 }
 
 /** As the load of a link breathes: between 0.5 and 1. */
-const level = t => 0.75 + 0.17 * Math.sin(t / 410) + 0.08 * Math.sin(t / 97);
+const level = (t) => 0.75 + 0.17 * Math.sin(t / 410) + 0.08 * Math.sin(t / 97);
 
 /** Sends about `per_second` samples a second to 127.0.0.1:sflow_port, and a firefly START and END a
  * second to firefly_port, until stopped. */
@@ -164,21 +248,26 @@ export class Traffic {
   constructor({ sflow_port, firefly_port, per_second, seed = 1 }) {
     this.socket = dgram.createSocket("udp4");
     this.next = random(seed);
-    this.agents = AGENTS.map(a => new Agent(a));
+    this.agents = AGENTS.map((a) => new Agent(a));
     this.started_ms = this.last_ms = Date.now();
     this.owed = 0;
     this.timers = [
       setInterval(() => {
         const now_ms = Date.now();
-        this.owed += per_second * level(now_ms / 1000) * (now_ms - this.last_ms) / 1000;
+        this.owed +=
+          (per_second * level(now_ms / 1000) * (now_ms - this.last_ms)) / 1000;
         this.last_ms = now_ms;
         for (; this.owed >= PER_DATAGRAM; this.owed -= PER_DATAGRAM)
           this.sendOne(sflow_port);
       }, 20),
       setInterval(() => {
-        const port = 20000 + this.fireflies % 10000;
+        const port = 20000 + (this.fireflies % 10000);
         for (const state of ["start", "end"])
-          this.socket.send(firefly(state, Date.now() - (state === "end" ? 20_000 : 0), port), firefly_port, "127.0.0.1");
+          this.socket.send(
+            firefly(state, Date.now() - (state === "end" ? 20_000 : 0), port),
+            firefly_port,
+            "127.0.0.1",
+          );
         this.fireflies += 2;
       }, 1000),
     ];
@@ -186,7 +275,8 @@ export class Traffic {
 
   sendOne(port) {
     let at = this.next() * 10;
-    const agent = this.agents.find(a => (at -= a.share) < 0) ?? this.agents[0];
+    const agent =
+      this.agents.find((a) => (at -= a.share) < 0) ?? this.agents[0];
     const drawn = Array.from({ length: PER_DATAGRAM }, () => draw(this.next));
     for (const d of drawn) {
       const name = `${d.name} ${d.direction}`;
@@ -196,7 +286,14 @@ export class Traffic {
       sum.samples++;
       this.truth.set(name, sum);
     }
-    this.socket.send(agent.datagram(drawn.map(d => d.bytes), Date.now() - this.started_ms), port, "127.0.0.1");
+    this.socket.send(
+      agent.datagram(
+        drawn.map((d) => d.bytes),
+        Date.now() - this.started_ms,
+      ),
+      port,
+      "127.0.0.1",
+    );
   }
 
   /** Sums of the truth by a part of the name: ([experiment, activity, grade, direction]) => key. */
@@ -211,7 +308,7 @@ export class Traffic {
 
   async stop() {
     this.timers.forEach(clearInterval);
-    await new Promise(done => setTimeout(done, 100));
+    await new Promise((done) => setTimeout(done, 100));
     this.socket.close();
   }
 }

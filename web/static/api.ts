@@ -18,7 +18,11 @@ export interface SeriesAnswer {
   gaps: { from: string; to: string; reason: string }[];
 }
 
-export interface Share { bytes: number; packets: number; share: number }
+export interface Share {
+  bytes: number;
+  packets: number;
+  share: number;
+}
 
 export interface CoverageAnswer {
   from: string;
@@ -85,7 +89,13 @@ export interface HealthAnswer {
     paused: boolean;
     last_error: string;
   };
-  registry: { origin: string; modified: string; pairs: number; loaded: string | null; checked: string | null };
+  registry: {
+    origin: string;
+    modified: string;
+    pairs: number;
+    loaded: string | null;
+    checked: string | null;
+  };
   process: { version: string; uptime_s: number; resident_bytes: number };
   events: { time: string; kind: string; text: string }[];
 }
@@ -139,15 +149,18 @@ export function address(path: string, params: Record<string, string> = {}): stri
 }
 
 /** Throws an Error whose message is the problem document's own sentence. */
-export async function get<T>(path: string, params: Record<string, string> = {}, signal?: AbortSignal): Promise<T> {
+export async function get<T>(
+  path: string,
+  params: Record<string, string> = {},
+  signal?: AbortSignal,
+): Promise<T> {
   const response = await fetch(address(path, params), signal ? { signal } : {});
   const body: unknown = await response.json().catch(() => null);
   if (!response.ok) {
     const problem = body as { title?: string; detail?: string } | null;
     throw new Error(problem?.detail ?? problem?.title ?? `the observer answered ${response.status}`);
   }
-  if (body === null)
-    throw new Error("the observer's answer is not JSON");
+  if (body === null) throw new Error("the observer's answer is not JSON");
   return body as T;
 }
 

@@ -17,17 +17,15 @@ export interface Paint {
 }
 
 const SLOTS = 7;
-const STEPS = 3;         // activities per experiment before lightness repeats: a fourth would come near other slots
+const STEPS = 3; // activities per experiment before lightness repeats: a fourth would come near other slots
 const STEP_SIZE = 0.038; // in OKLab lightness
 
 const cache = new Map<string, Paint>();
 
 /** Numbers as in the registry: 0 is untagged, -1 the folded rest of the unregistered. */
 export function paint(theme: Theme, experiment_id: number, activity_id: number): Paint {
-  if (experiment_id === 0)
-    return { colour: theme === "light" ? "#868E99" : "#79828F", texture: "hatch" };
-  if (experiment_id < 0)
-    return { colour: theme === "light" ? "#6C7480" : "#98A1AE", texture: "dots" };
+  if (experiment_id === 0) return { colour: theme === "light" ? "#868E99" : "#79828F", texture: "hatch" };
+  if (experiment_id < 0) return { colour: theme === "light" ? "#6C7480" : "#98A1AE", texture: "dots" };
   const id = `${theme} ${experiment_id} ${activity_id}`;
   let p = cache.get(id);
   if (!p) {
@@ -50,8 +48,7 @@ function activityColour(theme: Theme, base: string, activity_id: number): string
   const towards = l > 0.55 ? -1 : 1;
   for (let n = step; n > 0; n--) {
     const c = fromOklab([l + towards * n * STEP_SIZE, a, b]);
-    if (contrast(c, GROUND[theme]) >= 3)
-      return c;
+    if (contrast(c, GROUND[theme]) >= 3) return c;
   }
   return base;
 }
@@ -67,10 +64,18 @@ function toLinear(hex: string): Triple {
 }
 
 function fromLinear(rgb: Triple): string {
-  return "#" + rgb.map(c => {
-    const v = c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055;
-    return Math.round(Math.min(1, Math.max(0, v)) * 255).toString(16).padStart(2, "0");
-  }).join("").toUpperCase();
+  return (
+    "#" +
+    rgb
+      .map(c => {
+        const v = c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055;
+        return Math.round(Math.min(1, Math.max(0, v)) * 255)
+          .toString(16)
+          .padStart(2, "0");
+      })
+      .join("")
+      .toUpperCase()
+  );
 }
 
 // B. Ottosson's OKLab

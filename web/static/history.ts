@@ -69,7 +69,10 @@ class Layer {
   readonly variance: Float64Array;
   readonly samples: Float64Array;
 
-  constructor(readonly key: TagKey, slots: number) {
+  constructor(
+    readonly key: TagKey,
+    slots: number,
+  ) {
     this.bytes = new Float64Array(slots);
     this.variance = new Float64Array(slots);
     this.samples = new Float64Array(slots);
@@ -92,7 +95,10 @@ export class History {
   private readonly covered_s: Float64Array;
   private recent: { second: number; rows: TickRow[]; claims: Tick["claims"] }[] = [];
 
-  constructor(readonly range: Range, readonly source: string) {
+  constructor(
+    readonly range: Range,
+    readonly source: string,
+  ) {
     this.slots = range.span_s / range.step_s + 2;
     this.covered_s = new Float64Array(this.slots);
   }
@@ -105,8 +111,11 @@ export class History {
     // thousands of random code points may be in an hour: they come as one series per carrier
     const [known, unregistered] = await Promise.all([
       get<SeriesAnswer>("series", { ...tags, filter: this.filter("not grade=unregistered") }, signal),
-      get<SeriesAnswer>("series",
-        { ...common, group: "carrier,grade,direction", filter: this.filter("grade=unregistered") }, signal),
+      get<SeriesAnswer>(
+        "series",
+        { ...common, group: "carrier,grade,direction", filter: this.filter("grade=unregistered") },
+        signal,
+      ),
     ]);
     const step_s = this.range.step_s;
     const from_s = seconds(known.from);
@@ -131,8 +140,7 @@ export class History {
         });
         series.bytes.forEach((bytes, i) => {
           const s = first_s + i * step_s;
-          if (bytes === 0 || s >= this.newest_s)
-            return;
+          if (bytes === 0 || s >= this.newest_s) return;
           const slot = this.slot(s);
           layer.bytes[slot] = (layer.bytes[slot] ?? 0) + bytes;
           layer.variance[slot] = (layer.variance[slot] ?? 0) + variance(series.error_bytes[i] ?? 0);
@@ -144,15 +152,12 @@ export class History {
 
   /** False when seconds are missing in between: then what is here should be loaded anew. */
   take(tick: Tick): boolean {
-    if (tick.second < this.newest_s)
-      return true;
+    if (tick.second < this.newest_s) return true;
     const missing = tick.second > this.newest_s;
-    if (missing)
-      this.addGap(this.newest_s, tick.second, "no data received");
+    if (missing) this.addGap(this.newest_s, tick.second, "no data received");
     const step_s = this.range.step_s;
     const end_s = tick.second + 1;
-    for (let s = Math.ceil(this.newest_s / step_s) * step_s; s < end_s; s += step_s)
-      this.clear(this.slot(s));
+    for (let s = Math.ceil(this.newest_s / step_s) * step_s; s < end_s; s += step_s) this.clear(this.slot(s));
     this.newest_s = end_s;
     const slot = this.slot(tick.second);
     this.covered_s[slot] = (this.covered_s[slot] ?? 0) + 1;
@@ -166,8 +171,7 @@ export class History {
     this.recent.push({ second: tick.second, rows, claims: tick.claims });
     this.recent = this.recent.filter(r => r.second >= end_s - NOW_S);
     const oldest_s = end_s - this.range.span_s - step_s;
-    while (this.gaps[0] && this.gaps[0].to_s <= oldest_s)
-      this.gaps.shift();
+    while (this.gaps[0] && this.gaps[0].to_s <= oldest_s) this.gaps.shift();
     return !missing;
   }
 
@@ -181,7 +185,11 @@ export class History {
     const step_s = this.range.step_s;
     const starts: number[] = [];
     const covered: number[] = [];
-    for (let s = Math.floor((this.newest_s - this.range.span_s) / step_s) * step_s; s < this.newest_s; s += step_s) {
+    for (
+      let s = Math.floor((this.newest_s - this.range.span_s) / step_s) * step_s;
+      s < this.newest_s;
+      s += step_s
+    ) {
       starts.push(s);
       covered.push(this.covered_s[this.slot(s)] ?? 0);
     }
@@ -192,44 +200,43 @@ export class History {
   stacks(direction: string, starts: number[]): Stack[] {
     const stacks = new Map<string, Stack>();
     for (const layer of this.layers.values()) {
-      if (direction && layer.key.direction !== direction)
-        continue;
+      if (direction && layer.key.direction !== direction) continue;
       const id = `${layer.key.experiment_id} ${layer.key.activity_id}`;
       let stack = stacks.get(id);
-      if (!stack)
-        stacks.set(id, stack = { id, key: layer.key, points: starts.map(nothing) });
+      if (!stack) stacks.set(id, (stack = { id, key: layer.key, points: starts.map(nothing) }));
       const points = stack.points;
       starts.forEach((s, i) => {
         const slot = this.slot(s);
         const bytes = layer.bytes[slot];
         const point = points[i];
-        if (!bytes || !point)
-          return;
+        if (!bytes || !point) return;
         point.bytes += bytes;
         point.variance += layer.variance[slot] ?? 0;
         point.samples += layer.samples[slot] ?? 0;
       });
     }
-    const rank = (k: TagKey): number => k.experiment_id > 0 ? k.experiment_id : k.experiment_id < 0 ? 1e6 : 1e6 + 1;
+    const rank = (k: TagKey): number =>
+      k.experiment_id > 0 ? k.experiment_id : k.experiment_id < 0 ? 1e6 : 1e6 + 1;
     return [...stacks.values()]
       .filter(s => s.points.some(p => p.bytes > 0))
       .sort((a, b) => rank(a.key) - rank(b.key) || a.key.activity_id - b.key.activity_id);
   }
 
   /** Sums over the range and over the last NOW_S seconds, by whatever `name` makes of a key. */
-  sums(direction: string, name: (k: TagKey) => string): Map<string, { key: TagKey; total: Amount; now: Amount }> {
+  sums(
+    direction: string,
+    name: (k: TagKey) => string,
+  ): Map<string, { key: TagKey; total: Amount; now: Amount }> {
     const { starts } = this.buckets();
     const sums = new Map<string, { key: TagKey; total: Amount; now: Amount }>();
     const of = (key: TagKey): { key: TagKey; total: Amount; now: Amount } => {
       const id = name(key);
       let sum = sums.get(id);
-      if (!sum)
-        sums.set(id, sum = { key, total: nothing(), now: nothing() });
+      if (!sum) sums.set(id, (sum = { key, total: nothing(), now: nothing() }));
       return sum;
     };
     for (const { key, bytes, variance, samples } of this.layers.values()) {
-      if (direction && key.direction !== direction)
-        continue;
+      if (direction && key.direction !== direction) continue;
       const total = of(key).total;
       for (const s of starts) {
         const slot = this.slot(s);
@@ -279,7 +286,9 @@ export class History {
 
   /** Sources that had traffic in the last NOW_S seconds. */
   recentSources(): string[] {
-    return [...new Set(this.recent.flatMap(r => r.rows.filter(row => row.bytes > 0).map(row => row.source)))].sort();
+    return [
+      ...new Set(this.recent.flatMap(r => r.rows.filter(row => row.bytes > 0).map(row => row.source))),
+    ].sort();
   }
 
   private slot(s: number): number {
@@ -297,19 +306,23 @@ export class History {
     let layer = this.layers.get(id);
     if (!layer) {
       const { experiment_id, activity_id, experiment, activity, carrier, grade, direction } = k;
-      layer = new Layer({ experiment_id, activity_id, experiment, activity, carrier, grade, direction }, this.slots);
+      layer = new Layer(
+        { experiment_id, activity_id, experiment, activity, carrier, grade, direction },
+        this.slots,
+      );
       this.layers.set(id, layer);
     }
     return layer;
   }
 
   private addGap(from_s: number, to_s: number, reason: string): void {
-    if (to_s > from_s)
-      this.gaps.push({ from_s, to_s, reason });
+    if (to_s > from_s) this.gaps.push({ from_s, to_s, reason });
   }
 
   private gapSeconds(from_s: number, to_s: number): number {
-    return Math.min(to_s - from_s, this.gaps.reduce(
-      (sum, g) => sum + Math.max(0, Math.min(to_s, g.to_s) - Math.max(from_s, g.from_s)), 0));
+    return Math.min(
+      to_s - from_s,
+      this.gaps.reduce((sum, g) => sum + Math.max(0, Math.min(to_s, g.to_s) - Math.max(from_s, g.from_s)), 0),
+    );
   }
 }

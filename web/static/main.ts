@@ -47,15 +47,24 @@ class Application implements Shell {
     }
     document.body.append(
       el("a", { class: "skip", href: "#main" }, "Skip to the content"),
-      el("header", {},
-        el("a", { class: "brand", href: "/" }, el("img", { src: "/favicon.svg", alt: "", width: 24, height: 24 }), "Scitag Observer"),
-        nav, el("div", { class: "live" }, this.badge, this.since, this.pause, this.look)),
-      this.main);
+      el(
+        "header",
+        {},
+        el(
+          "a",
+          { class: "brand", href: "/" },
+          el("img", { src: "/favicon.svg", alt: "", width: 24, height: 24 }),
+          "Scitag Observer",
+        ),
+        nav,
+        el("div", { class: "live" }, this.badge, this.since, this.pause, this.look),
+      ),
+      this.main,
+    );
     on(this.pause, "click", () => this.setPaused(!this.paused));
     on(this.look, "click", () => this.setTheme(this.theme === "dark" ? "light" : "dark", true));
     this.system.addEventListener("change", () => {
-      if (!this.stored())
-        this.setTheme(this.system.matches ? "dark" : "light", false);
+      if (!this.stored()) this.setTheme(this.system.matches ? "dark" : "light", false);
     });
     addEventListener("popstate", () => this.route());
     document.addEventListener("click", e => this.follow(e));
@@ -66,8 +75,7 @@ class Application implements Shell {
   }
 
   live(newest_s: number, connected: boolean, retry_in_s: number): void {
-    if (newest_s !== this.newest_s)
-      this.arrived_ms = performance.now();
+    if (newest_s !== this.newest_s) this.arrived_ms = performance.now();
     this.newest_s = newest_s;
     this.connected = connected;
     this.retry_in_s = retry_in_s;
@@ -82,11 +90,19 @@ class Application implements Shell {
     const age_s = (performance.now() - this.arrived_ms) / 1000;
     const state = Number.isNaN(this.newest_s) ? "waiting" : age_s > STALE_S ? "stale" : "live";
     set(document.documentElement, { "data-live": state, "data-paused": this.paused });
-    text(this.badge, this.paused ? "Paused" : state === "live" ? "Live" : state === "stale" ? "Stale" : "Waiting");
+    text(
+      this.badge,
+      this.paused ? "Paused" : state === "live" ? "Live" : state === "stale" ? "Stale" : "Waiting",
+    );
     const again = this.connected ? "" : this.retry_in_s ? ", reconnecting" : "";
-    text(this.since, state === "waiting" ? `no data yet${again}`
-      : state === "stale" ? `last data ${dateTime(this.newest_s)}, ${duration(age_s)} ago${again}`
-      : `${clock(this.paused ? this.frozen_s : this.newest_s)} UTC`);
+    text(
+      this.since,
+      state === "waiting"
+        ? `no data yet${again}`
+        : state === "stale"
+          ? `last data ${dateTime(this.newest_s)}, ${duration(age_s)} ago${again}`
+          : `${clock(this.paused ? this.frozen_s : this.newest_s)} UTC`,
+    );
   }
 
   private route(): void {
@@ -100,11 +116,17 @@ class Application implements Shell {
     this.path = path;
     this.newest_s = this.arrived_ms = NaN;
     this.page = entry ? entry.make(this) : null;
-    this.main.replaceChildren(this.page?.element ?? el("section", { class: "panel" }, el("h1", {}, "No such page"),
-      el("p", {}, "Nothing is at this address. ", el("a", { href: "/" }, "Show the traffic now"), ".")));
+    this.main.replaceChildren(
+      this.page?.element ??
+        el(
+          "section",
+          { class: "panel" },
+          el("h1", {}, "No such page"),
+          el("p", {}, "Nothing is at this address. ", el("a", { href: "/" }, "Show the traffic now"), "."),
+        ),
+    );
     this.page?.setPaused(this.paused);
-    for (const [at, link] of this.links)
-      set(link, { "aria-current": at === path ? "page" : null });
+    for (const [at, link] of this.links) set(link, { "aria-current": at === path ? "page" : null });
     set(document.documentElement, { "data-page": entry?.name.toLowerCase() ?? "none" });
     this.headline("");
     this.show();
@@ -116,23 +138,23 @@ class Application implements Shell {
     if (!link || e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey)
       return;
     const url = new URL(link.href);
-    if (url.origin !== location.origin || link.target || !PAGES.some(p => p.path === url.pathname)
-      || (url.pathname === location.pathname && url.hash))
+    if (
+      url.origin !== location.origin ||
+      link.target ||
+      !PAGES.some(p => p.path === url.pathname) ||
+      (url.pathname === location.pathname && url.hash)
+    )
       return;
     e.preventDefault();
-    if (url.href !== location.href)
-      history.pushState(null, "", url);
+    if (url.href !== location.href) history.pushState(null, "", url);
     this.route();
   }
 
   private key(e: KeyboardEvent): void {
     const target = e.target as HTMLElement | null;
-    if (e.ctrlKey || e.metaKey || e.altKey || target?.matches("input, select, textarea"))
-      return;
-    if (e.key === "p")
-      this.setPaused(!this.paused);
-    else if (e.key === "t")
-      this.setTheme(this.theme === "dark" ? "light" : "dark", true);
+    if (e.ctrlKey || e.metaKey || e.altKey || target?.matches("input, select, textarea")) return;
+    if (e.key === "p") this.setPaused(!this.paused);
+    else if (e.key === "t") this.setTheme(this.theme === "dark" ? "light" : "dark", true);
   }
 
   private setPaused(paused: boolean): void {

@@ -20,7 +20,10 @@ export class Stream {
   private timer = 0;
 
   /** The first tick is the one after `last_second`, as far as the observer still holds it. */
-  constructor(last_second: number, private readonly events: StreamEvents) {
+  constructor(
+    last_second: number,
+    private readonly events: StreamEvents,
+  ) {
     this.last_second = last_second;
     void this.run();
   }
@@ -40,8 +43,7 @@ export class Stream {
         // said through state() below
       }
       clearTimeout(this.timer);
-      if (this.closed)
-        return;
+      if (this.closed) return;
       const wait_ms = RETRY_MS[Math.min(this.attempt++, RETRY_MS.length - 1)] ?? 5000;
       this.events.state(false, wait_ms / 1000);
       await new Promise(done => setTimeout(done, wait_ms));
@@ -54,8 +56,7 @@ export class Stream {
       cache: "no-store",
       signal: this.controller.signal,
     });
-    if (!response.ok || !response.body)
-      throw new Error(`status ${response.status}`);
+    if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
     this.events.state(true, 0);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let buffer = "";
@@ -63,8 +64,7 @@ export class Stream {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.controller.abort(), SILENCE_MS);
       const { done, value } = await reader.read();
-      if (done)
-        return;
+      if (done) return;
       buffer = (buffer + value).replaceAll("\r\n", "\n");
       for (let end = buffer.indexOf("\n\n"); end >= 0; end = buffer.indexOf("\n\n")) {
         this.take(buffer.slice(0, end));
@@ -78,16 +78,18 @@ export class Stream {
     const data: string[] = [];
     for (const line of event.split("\n")) {
       const colon = line.indexOf(":");
-      if (colon <= 0)
-        continue; // a comment, or a field without a value
+      if (colon <= 0) continue; // a comment, or a field without a value
       const value = line.slice(colon + 1).replace(/^ /, "");
       switch (line.slice(0, colon)) {
-      case "event": name = value; break;
-      case "data": data.push(value); break;
+        case "event":
+          name = value;
+          break;
+        case "data":
+          data.push(value);
+          break;
       }
     }
-    if (name !== "tick" || !data.length || this.closed)
-      return;
+    if (name !== "tick" || !data.length || this.closed) return;
     const tick = JSON.parse(data.join("\n")) as Tick;
     this.attempt = 0;
     this.last_second = tick.second;

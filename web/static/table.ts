@@ -24,10 +24,21 @@ export class LiveTable {
   private readonly body = el("tbody");
   private readonly rows = new Map<string, { tr: HTMLTableRowElement; texts: HTMLElement[] }>();
 
-  constructor(caption: string, private readonly columns: Column[]) {
-    this.element = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
-      el("table", {}, el("caption", { class: "unseen" }, caption),
-        el("thead", {}, headings(columns)), this.body));
+  constructor(
+    caption: string,
+    private readonly columns: Column[],
+  ) {
+    this.element = el(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+      el(
+        "table",
+        {},
+        el("caption", { class: "unseen" }, caption),
+        el("thead", {}, headings(columns)),
+        this.body,
+      ),
+    );
   }
 
   show(rows: Row[]): void {
@@ -39,21 +50,16 @@ export class LiveTable {
       }
     rows.forEach((row, at) => {
       let kept = this.rows.get(row.id);
-      if (!kept)
-        this.rows.set(row.id, kept = this.make(row));
+      if (!kept) this.rows.set(row.id, (kept = this.make(row)));
       row.cells.forEach((cell, i) => {
         const target = kept.texts[i];
-        if (!target)
-          return;
+        if (!target) return;
         text(target, typeof cell === "string" ? cell : cell.words);
-        if (typeof cell !== "string")
-          set(target, { title: cell.title, "data-kind": cell.kind ?? null });
+        if (typeof cell !== "string") set(target, { title: cell.title, "data-kind": cell.kind ?? null });
       });
       set(kept.tr, { class: row.kind ?? null });
-      for (const [name, value] of Object.entries(row.data ?? {}))
-        set(kept.tr, { [`data-${name}`]: value });
-      if (this.body.children[at] !== kept.tr)
-        this.body.insertBefore(kept.tr, this.body.children[at] ?? null);
+      for (const [name, value] of Object.entries(row.data ?? {})) set(kept.tr, { [`data-${name}`]: value });
+      if (this.body.children[at] !== kept.tr) this.body.insertBefore(kept.tr, this.body.children[at] ?? null);
     });
   }
 
@@ -67,9 +73,11 @@ export class LiveTable {
     const tr = el("tr");
     const texts = this.columns.map((column, i) => {
       const words = el("span");
-      const cell = el(i === 0 ? "th" : "td", { class: column.number ? "number" : null, scope: i === 0 ? "row" : null });
-      if (i === 0 && row.mark)
-        cell.append(row.mark());
+      const cell = el(i === 0 ? "th" : "td", {
+        class: column.number ? "number" : null,
+        scope: i === 0 ? "row" : null,
+      });
+      if (i === 0 && row.mark) cell.append(row.mark());
       cell.append(words);
       tr.append(cell);
       return words;

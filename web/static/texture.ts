@@ -8,14 +8,13 @@ export function pattern(ctx: CanvasRenderingContext2D, p: Paint, pixel_ratio: nu
   const tile = document.createElement("canvas");
   tile.width = tile.height = unit;
   const c = tile.getContext("2d");
-  if (!c)
-    return null;
+  if (!c) return null;
   c.strokeStyle = c.fillStyle = p.colour;
   if (p.texture === "dots") {
     c.globalAlpha = 0.25;
     c.fillRect(0, 0, unit, unit);
     c.globalAlpha = 1;
-    for (const at of [unit / 4, unit * 3 / 4]) {
+    for (const at of [unit / 4, (unit * 3) / 4]) {
       c.beginPath();
       c.arc(at, at, unit / 7, 0, 7);
       c.fill();
@@ -42,19 +41,32 @@ export function swatch(theme: Theme, experiment_id: number, activity_id: number)
   const box = (opacity: number): SVGElement =>
     svg("rect", { width: 12, height: 12, rx: 2, fill: p.colour, "fill-opacity": opacity });
   switch (p.texture) {
-  case "plain":
-    mark.append(box(1));
-    break;
-  case "dots":
-    mark.append(box(0.25), ...[[3, 3], [9, 9], [9, 3], [3, 9]].map(([cx, cy]) =>
-      svg("circle", { cx: cx ?? 0, cy: cy ?? 0, r: 1.5, fill: p.colour })));
-    break;
-  case "lines":
-    mark.append(box(0.55), svg("path", { d: "M0 0L12 12M-6 0L6 12M6 0L18 12", stroke: p.colour, "stroke-width": 2 }));
-    break;
-  case "hatch":
-    mark.append(box(0.18), svg("path", { d: "M-3 9L9 -3M0 12L12 0M3 15L15 3", stroke: p.colour, "stroke-width": 1.4 }));
-    break;
+    case "plain":
+      mark.append(box(1));
+      break;
+    case "dots":
+      mark.append(
+        box(0.25),
+        ...[
+          [3, 3],
+          [9, 9],
+          [9, 3],
+          [3, 9],
+        ].map(([cx, cy]) => svg("circle", { cx: cx ?? 0, cy: cy ?? 0, r: 1.5, fill: p.colour })),
+      );
+      break;
+    case "lines":
+      mark.append(
+        box(0.55),
+        svg("path", { d: "M0 0L12 12M-6 0L6 12M6 0L18 12", stroke: p.colour, "stroke-width": 2 }),
+      );
+      break;
+    case "hatch":
+      mark.append(
+        box(0.18),
+        svg("path", { d: "M-3 9L9 -3M0 12L12 0M3 15L15 3", stroke: p.colour, "stroke-width": 1.4 }),
+      );
+      break;
   }
   return mark;
 }

@@ -7,24 +7,48 @@ import { count, error, percent, plural, si } from "./format.js";
 import { halfWidth, nothing, plus, type Amount, type History } from "./history.js";
 
 const TAGGED = new Set(["confirmed", "registered"]);
-const DIRECTIONS: readonly [string, string][] = [["in", "In now"], ["out", "Out now"], ["internal", "Internal now"],
-  ["transit", "Transit now"], ["unknown", ""]];
+const DIRECTIONS: readonly [string, string][] = [
+  ["in", "In now"],
+  ["out", "Out now"],
+  ["internal", "Internal now"],
+  ["transit", "Transit now"],
+  ["unknown", ""],
+];
 
 export class Tiles {
   readonly element = el("section", { class: "tiles", "aria-label": "Rates now" });
 
   /** `source`: the chosen one, whose interfaces' speed the rates are held against. */
-  show(history: History, coverage: CoverageAnswer | null, source: Source | undefined, fireflies: boolean): void {
+  show(
+    history: History,
+    coverage: CoverageAnswer | null,
+    source: Source | undefined,
+    fireflies: boolean,
+  ): void {
     const observed_s = history.recentSeconds();
     const tiles = directions(history, observed_s, source);
     if (coverage)
-      tiles.push(tile("tagged", "Tagged", [percent(coverage.tagged_share).replace(" %", ""), "%"],
-        `of the bytes, ${history.range.words}; ${withoutNoise(coverage)}`, coverage.tagged_share));
+      tiles.push(
+        tile(
+          "tagged",
+          "Tagged",
+          [percent(coverage.tagged_share).replace(" %", ""), "%"],
+          `of the bytes, ${history.range.words}; ${withoutNoise(coverage)}`,
+          coverage.tagged_share,
+        ),
+      );
     if (fireflies) {
       const { starts, ongoings, ends } = history.recentClaims();
       const rate = (starts + ongoings + ends) / observed_s;
-      tiles.push(tile("fireflies", "Fireflies now", si(rate, "/s"),
-        `${plural(starts, "start")}, ${count(ongoings)} ongoing, ${plural(ends, "end")} in ${observed_s} s`, rate));
+      tiles.push(
+        tile(
+          "fireflies",
+          "Fireflies now",
+          si(rate, "/s"),
+          `${plural(starts, "start")}, ${count(ongoings)} ongoing, ${plural(ends, "end")} in ${observed_s} s`,
+          rate,
+        ),
+      );
     }
     this.element.replaceChildren(...tiles);
   }
@@ -33,29 +57,49 @@ export class Tiles {
 function directions(history: History, observed_s: number, source: Source | undefined): HTMLElement[] {
   const by = new Map<string, { all: Amount; tagged: Amount }>();
   for (const { key, total, now } of history.sums("", k => `${k.direction} ${TAGGED.has(k.grade)}`).values()) {
-    if (!total.bytes && !now.bytes)
-      continue;
+    if (!total.bytes && !now.bytes) continue;
     let d = by.get(key.direction);
-    if (!d)
-      by.set(key.direction, d = { all: nothing(), tagged: nothing() });
+    if (!d) by.set(key.direction, (d = { all: nothing(), tagged: nothing() }));
     plus(d.all, now);
-    if (TAGGED.has(key.grade))
-      plus(d.tagged, now);
+    if (TAGGED.has(key.grade)) plus(d.tagged, now);
   }
   // a site that only receives still wants to see that nothing goes out
   const both = [...by.keys()].some(d => d !== "unknown");
-  return DIRECTIONS.filter(([id]) => by.has(id) || (both && (id === "in" || id === "out"))).map(([id, name]) => {
-    const { all, tagged } = by.get(id) ?? { all: nothing(), tagged: nothing() };
-    const bytes_per_s = all.bytes / observed_s;
-    const small = [error(all.bytes, halfWidth(all.variance), all.samples),
-      all.bytes > 0 && `${percent(tagged.bytes / all.bytes)} tagged`,
-      source?.if_speed_bps && id !== "unknown" && `${percent(bytes_per_s * 8 / source.if_speed_bps)} of capacity`,
-      id === "unknown" && (both ? "no IP addresses" : "site.prefixes would tell them apart")];
-    return tile(id, name || (both ? "No direction" : "In and out now"), si(bytes_per_s * 8, "bit/s"), small.filter(Boolean).join("; "), bytes_per_s);
-  });
+  return DIRECTIONS.filter(([id]) => by.has(id) || (both && (id === "in" || id === "out"))).map(
+    ([id, name]) => {
+      const { all, tagged } = by.get(id) ?? { all: nothing(), tagged: nothing() };
+      const bytes_per_s = all.bytes / observed_s;
+      const small = [
+        error(all.bytes, halfWidth(all.variance), all.samples),
+        all.bytes > 0 && `${percent(tagged.bytes / all.bytes)} tagged`,
+        source?.if_speed_bps &&
+          id !== "unknown" &&
+          `${percent((bytes_per_s * 8) / source.if_speed_bps)} of capacity`,
+        id === "unknown" && (both ? "no IP addresses" : "site.prefixes would tell them apart"),
+      ];
+      return tile(
+        id,
+        name || (both ? "No direction" : "In and out now"),
+        si(bytes_per_s * 8, "bit/s"),
+        small.filter(Boolean).join("; "),
+        bytes_per_s,
+      );
+    },
+  );
 }
 
-function tile(id: string, name: string, [number, unit]: [string, string], small: string, value: number): HTMLElement {
-  return el("div", { class: "tile", "data-tile": id, "data-value": value }, el("h3", {}, name),
-    el("p", { class: "big" }, number, el("span", { class: "unit" }, ` ${unit}`)), el("p", { class: "small" }, small));
+function tile(
+  id: string,
+  name: string,
+  [number, unit]: [string, string],
+  small: string,
+  value: number,
+): HTMLElement {
+  return el(
+    "div",
+    { class: "tile", "data-tile": id, "data-value": value },
+    el("h3", {}, name),
+    el("p", { class: "big" }, number, el("span", { class: "unit" }, ` ${unit}`)),
+    el("p", { class: "small" }, small),
+  );
 }
