@@ -37,9 +37,11 @@ ip -n "$namespace" link set out0 up
 ip link set "$mirror" up
 
 echo "demo: making traffic"
-"$BIN/scitag" gen pcap --seed 1 --duration 60s --packets 240000 --out "$work/mirror.pcap" --truth "$work/mirror.json"
-"$BIN/scitag" gen sflow --seed 2 --duration 60s --agents 3 --rate 1000 --out "$work/sflow.pcap" --truth "$work/sflow.json"
-"$BIN/scitag" gen firefly --seed 3 --duration 60s --flows 600 --out "$work/fireflies.pcap" --truth "$work/fireflies.json"
+# one seed and one size: the same flows on the mirror port, in the samples and in the fireflies
+flows="--seed 1 --duration 60s --packets 240000 --flows 600"
+"$BIN/scitag" gen pcap $flows --out "$work/mirror.pcap"
+"$BIN/scitag" gen sflow $flows --agents 3 --rate 20 --out "$work/sflow.pcap"
+"$BIN/scitag" gen firefly $flows --out "$work/fireflies.pcap"
 
 cat >"$work/observer.yaml" <<EOF
 interfaces: ["$mirror"]
