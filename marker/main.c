@@ -223,11 +223,11 @@ static void flow_ends(void *arg, const struct flow_key *key)
 		set_options(m, info.inode, key, NULL);
 }
 
-static void socket_gone(void *arg, const struct flow_key *key)
+static void socket_gone(void *arg, const struct socket_info *info)
 {
 	struct marker *m = arg;
 
-	rules_gone(m->rules, key, clock_mono_ns());
+	rules_gone(m->rules, &info->key, info->cookie, clock_mono_ns());
 }
 
 static void socket_live(void *arg, const struct socket_info *info)

@@ -44,6 +44,8 @@
 #define NEXT_HIP         139
 #define NEXT_SHIM6       140
 #define OPTION_JUMBO     0xC2
+#define TCP_SYN          0x02
+#define TCP_RST          0x04
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -230,15 +232,17 @@ static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct 
 static __always_inline void count(struct mark_count *counts, __u32 result, __u32 packets,
 				  __u32 bytes)
 {
-	struct mark_count *total = bpf_map_lookup_elem(&mark_totals, &result);
+	struct mark_count *total, *own;
 
+	if (result >= MARK_RESULT_COUNT)
+		return;
+	own = &counts[result];
+	__sync_fetch_and_add(&own->packets, packets);
+	__sync_fetch_and_add(&own->bytes, bytes);
+	total = bpf_map_lookup_elem(&mark_totals, &result);
 	if (total) {
 		total->packets += packets;
 		total->bytes += bytes;
-	}
-	if (result < MARK_RESULT_COUNT) {
-		__sync_fetch_and_add(&counts[result].packets, packets);
-		__sync_fetch_and_add(&counts[result].bytes, bytes);
 	}
 }
 
@@ -464,18 +468,21 @@ static __always_inline int insert_behind_vlan(struct __sk_buff *skb, const struc
 	return result;
 }
 
-static __always_inline int stamp_option(struct __sk_buff *skb, const struct sight *at,
-					const struct flow_key *key, const struct mark_tag *tag,
-					__u64 now_ns)
+/* A function of its own, which the verifier looks at once, and knows nothing of its arguments. */
+__attribute__((noinline)) int stamp_option(struct __sk_buff *skb, struct sight *at,
+					   struct flow_key *key, struct mark_tag *tag, __u64 now_ns)
 {
-	__u32 room = tag->carrier == CARRIER_HOP_BY_HOP_DESTINATION ? 16 : 8;
-	__u32 ip_bytes = 40 + at->payload_len, mtu = 0, gso_size = skb->gso_size;
+	__u32 room, ip_bytes, mtu = 0, gso_size = skb->gso_size;
 	__u64 gso_flag = 0;
 	struct block b = {};
 	int result;
 
+	if (!at || !key || !tag) /* for the verifier */
+		return MARK_NO_ROOM;
 	if (at->opaque)
 		return MARK_CHAIN;
+	room = tag->carrier == CARRIER_HOP_BY_HOP_DESTINATION ? 16 : 8;
+	ip_bytes = 40 + at->payload_len;
 	bpf_check_mtu(skb, 0, &mtu, 0, 0);
 	if (gso_size) {
 		/* what one segment will be; BIG TCP's header is not in it */
@@ -512,9 +519,8 @@ static __always_inline int stamp_option(struct __sk_buff *skb, const struct sigh
 	return insert(skb, at, at->l3, &b, room, gso_flag, 0);
 }
 
-static __always_inline int stamp(struct __sk_buff *skb, const struct sight *at,
-				 const struct flow_key *key, const struct mark_tag *tag,
-				 __u64 now_ns)
+static __always_inline int stamp(struct __sk_buff *skb, struct sight *at, struct flow_key *key,
+				 struct mark_tag *tag, __u64 now_ns)
 {
 	__u32 zero = 0;
 	const __u64 *beat = bpf_map_lookup_elem(&mark_beat, &zero);
@@ -528,42 +534,39 @@ static __always_inline int stamp(struct __sk_buff *skb, const struct sight *at,
 
 /* --- whose packet it is ---------------------------------------------------------------------- */
 
-/* A SYN that is not the connection's own: its ports belong to somebody else now. */
+/* Is this packet another connection's, on the same ports? A SYN that is not the flow's own says so
+ * for good; a reset in front of everything belongs to the connection before. */
 static __always_inline int is_stale(struct __sk_buff *skb, const struct sight *at,
-				    struct mark_flow *flow)
+				    const struct flow_key *key, struct mark_flow *flow)
 {
 	struct cursor c;
 	const __u8 *p;
 	__u32 isn;
 
+	if (flow->flags & MARK_FLOW_STALE)
+		return 1;
+	if (key->protocol != IPPROTO_TCP || at->fragment == LATER_FRAGMENT)
+		return 0;
 	cursor_init_packet(&c, (void *)(long)skb->data, (void *)(long)skb->data_end);
 	cursor_skip(&c, at->l4);
 	p = cursor_take(&c, 14);
-	if (!p || !(p[13] & 2))
+	if (!p)
 		return 0;
-	isn = wire_be32(p + 4);
-	if (flow->isn_known)
-		return flow->isn != isn;
-	if (flow->seen_ns || flow->flags & MARK_FLOW_ENDED)
-		return 1;
-	flow->isn = isn;
-	flow->isn_known = 1;
-	return 0;
-}
-
-static __always_inline int stamp_flow(struct __sk_buff *skb, const struct sight *at,
-				      const struct flow_key *key, struct mark_flow *flow,
-				      __u64 now_ns)
-{
-	if (flow->flags & MARK_FLOW_STALE)
-		return MARK_STALE;
-	if (key->protocol == IPPROTO_TCP && flow->flags & MARK_FLOW_ONCE &&
-	    at->fragment != LATER_FRAGMENT && is_stale(skb, at, flow)) {
-		flow->flags |= MARK_FLOW_STALE;
-		return MARK_STALE;
+	if (p[13] & TCP_RST)
+		return !flow->seen_ns;
+	if (p[13] & TCP_SYN) {
+		isn = wire_be32(p + 4);
+		if (flow->isn_known ? flow->isn != isn
+				    : flow->seen_ns || flow->flags & MARK_FLOW_ENDED) {
+			flow->flags |= MARK_FLOW_STALE;
+			return 1;
+		}
+		flow->isn = isn;
+		flow->isn_known = 1;
 	}
-	flow->seen_ns = now_ns;
-	return stamp(skb, at, key, &flow->tag, now_ns);
+	if (!flow->cookie)
+		flow->cookie = bpf_get_socket_cookie(skb);
+	return 0;
 }
 
 static __always_inline int is_wide_area(const struct flow_key *key)
@@ -591,6 +594,21 @@ static __always_inline int rule_matches(struct __sk_buff *skb, const struct flow
 	    bpf_skb_ancestor_cgroup_id(skb, r->cgroup_level) != r->cgroup_id)
 		return 0;
 	return 1;
+}
+
+static __always_inline struct mark_rule *
+find_rule(struct __sk_buff *skb, const struct flow_key *key, const struct mark_settings *settings)
+{
+	for (__u32 i = 0; i < MARK_MAX_RULES; i++) {
+		struct mark_rule *r;
+
+		if (i >= settings->n_rules)
+			break;
+		r = bpf_map_lookup_elem(&mark_rules, &i);
+		if (r && rule_matches(skb, key, r))
+			return r;
+	}
+	return 0;
 }
 
 /* Five bits that stay the same for the life of a flow and say nothing about it without the key. */
@@ -633,8 +651,11 @@ SEC("tc") int mark_egress(struct __sk_buff *skb)
 	struct flow_key key = {};
 	struct sight at = {};
 	struct mark_flow *flow;
+	struct mark_count *counts;
+	struct mark_tag tag;
 	__u32 zero = 0, packets, bytes;
-	int result;
+	__u64 now_ns;
+	int result, stale = 0;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return TC_ACT_UNSPEC;
@@ -650,31 +671,29 @@ SEC("tc") int mark_egress(struct __sk_buff *skb)
 		if (!settings || !settings->n_rules || !is_wide_area(&key))
 			return TC_ACT_UNSPEC;
 	}
-	packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
-	bytes = skb->wire_len;
 	if (at.fragment == FIRST_FRAGMENT)
 		remember_fragment(&at, &key);
+	now_ns = bpf_ktime_get_coarse_ns();
 	if (flow) {
-		result = stamp_flow(skb, &at, &key, flow, bpf_ktime_get_coarse_ns());
-		count(flow->counts, result, packets, bytes);
-		return TC_ACT_UNSPEC;
-	}
-	for (__u32 i = 0; i < MARK_MAX_RULES; i++) {
-		struct mark_rule *r;
-		struct mark_tag tag;
+		tag = flow->tag;
+		counts = flow->counts;
+		stale = flow->flags & MARK_FLOW_ONCE && is_stale(skb, &at, &key, flow);
+		if (!stale)
+			flow->seen_ns = now_ns;
+	} else {
+		struct mark_rule *rule = find_rule(skb, &key, settings);
 
-		if (i >= settings->n_rules)
-			break;
-		r = bpf_map_lookup_elem(&mark_rules, &i);
-		if (!r || !rule_matches(skb, &key, r))
-			continue;
-		tag = r->tag;
+		if (!rule)
+			return TC_ACT_UNSPEC;
+		tag = rule->tag;
 		if (settings->entropy_key)
 			tag.label |= entropy_of(&key, settings->entropy_key);
-		result = stamp(skb, &at, &key, &tag, bpf_ktime_get_coarse_ns());
-		count(r->counts, result, packets, bytes);
-		break;
+		counts = rule->counts;
 	}
+	packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	bytes = skb->wire_len;
+	result = stale ? MARK_STALE : stamp(skb, &at, &key, &tag, now_ns);
+	count(counts, result, packets, bytes);
 	return TC_ACT_UNSPEC;
 }
 

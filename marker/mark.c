@@ -286,6 +286,17 @@ static void skeleton_maps(struct mark_bpf *skel, struct bpf_map *maps[MAP_COUNT]
 	maps[MAP_TOTALS] = skel->maps.mark_totals;
 }
 
+static int write_beat(int fd)
+{
+	struct timespec now;
+	uint64_t beat_ns;
+	uint32_t zero = 0;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	beat_ns = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+	return bpf_map_update_elem(fd, &zero, &beat_ns, BPF_ANY);
+}
+
 /* Take over a predecessor's maps, all of them or none. */
 static int adopt(struct mark *m, uint32_t prog_id)
 {
@@ -317,6 +328,7 @@ static int adopt(struct mark *m, uint32_t prog_id)
 	for (int i = 0; i < MAP_COUNT; i++)
 		if (bpf_map__reuse_fd(maps[i], fds[i]))
 			goto out;
+	write_beat(fds[MAP_BEAT]); /* now: loading takes its time */
 	adopted = 1;
 out:
 	close_maps(fds);
@@ -727,13 +739,7 @@ int mark_get_settings(const struct mark *m, struct mark_settings *out)
 
 int mark_beat(struct mark *m)
 {
-	struct timespec now;
-	uint64_t beat_ns;
-	uint32_t zero = 0;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	beat_ns = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-	return bpf_map_update_elem(m->map[MAP_BEAT], &zero, &beat_ns, BPF_ANY);
+	return write_beat(m->map[MAP_BEAT]);
 }
 
 int mark_totals(const struct mark *m, struct mark_count out[MARK_RESULT_COUNT])

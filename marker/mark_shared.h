@@ -65,10 +65,11 @@ struct mark_flow {
 	__u32 flags;
 	__u32 isn;       /* TCP sequence number of the connection's own SYN */
 	__u32 isn_known; /* 0 until it was seen */
+	__u64 cookie;    /* of the socket that sends it; 0: none was seen */
 	__u64 seen_ns;   /* CLOCK_MONOTONIC_COARSE of the last packet; 0: none yet */
 	struct mark_count counts[MARK_RESULT_COUNT];
 };
-_Static_assert(sizeof(struct mark_flow) == 32 + 16 * MARK_RESULT_COUNT,
+_Static_assert(sizeof(struct mark_flow) == 40 + 16 * MARK_RESULT_COUNT,
 	       "mark_flow is shared with the kernel");
 
 /* One wildcard. A zero mask, port range 0..65535, uid and cgroup without their flag match all.

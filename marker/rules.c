@@ -517,11 +517,15 @@ int rules_handle(struct rules *r, const struct rules_flow_event *e, int64_t now_
 	}
 }
 
-void rules_gone(struct rules *r, const struct flow_key *key, int64_t now_mono_ns)
+void rules_gone(struct rules *r, const struct flow_key *key, uint64_t cookie, int64_t now_mono_ns)
 {
 	struct row *row = find(r, key);
+	struct mark_flow flow;
 
 	if (!row || row->standing || row->ending)
+		return;
+	/* word of it comes late: the ports may be another connection's by now */
+	if (r->mark && (mark_get(r->mark, key, &flow) || flow.cookie != cookie))
 		return;
 	end(r, row, now_mono_ns);
 	r->counters.gone++;

@@ -64,8 +64,9 @@ int rules_configure(struct rules *r, const struct marker_config *cfg, const stru
 int rules_handle(struct rules *r, const struct rules_flow_event *e, int64_t now_mono_ns,
 		 enum rules_refusal *why);
 
-/* The socket of a flow is gone: its mark ends as at an END event. Unknown keys are fine. */
-void rules_gone(struct rules *r, const struct flow_key *key, int64_t now_mono_ns);
+/* A socket is gone. If it was the one that sent the flow, and not an earlier one on the same ports,
+ * the mark ends as at an END event. Unknown keys are fine. */
+void rules_gone(struct rules *r, const struct flow_key *key, uint64_t cookie, int64_t now_mono_ns);
 /* The socket of a flow was seen; from then on its absence means the end. */
 void rules_seen(struct rules *r, const struct flow_key *key, uint64_t round);
 /* A connection of a flow may send packets of packet_bytes_max over a path of path_mtu: the path MTU

@@ -84,6 +84,7 @@ static int take(const struct nlmsghdr *answer, uint8_t protocol, struct socket_i
 	out->key.dst_port = ntohs(m.id.idiag_dport);
 	out->key.protocol = protocol;
 	out->key.family = 6;
+	out->cookie = (uint64_t)m.id.idiag_cookie[1] << 32 | m.id.idiag_cookie[0];
 	out->inode = m.idiag_inode;
 	out->state = m.idiag_state;
 	/* tcp_info grows with the kernel: take what both sides know */
@@ -99,7 +100,8 @@ static int take(const struct nlmsghdr *answer, uint8_t protocol, struct socket_i
 	return 0;
 }
 
-int sockets_drain(struct sockets *s, void (*gone)(void *arg, const struct flow_key *key), void *arg)
+int sockets_drain(struct sockets *s, void (*gone)(void *arg, const struct socket_info *info),
+		  void *arg)
 {
 	uint8_t buf[8192] __attribute__((aligned(NLMSG_ALIGNTO)));
 	ssize_t got;
@@ -113,7 +115,7 @@ int sockets_drain(struct sockets *s, void (*gone)(void *arg, const struct flow_k
 			struct socket_info info;
 
 			if (protocol && !take(m, *protocol, &info))
-				gone(arg, &info.key);
+				gone(arg, &info);
 		}
 	}
 	return got < 0 && errno == ENOBUFS ? -ENOBUFS : 0;

@@ -9,7 +9,8 @@
 struct sockets; /* opaque */
 
 struct socket_info {
-	struct flow_key key;       /* src is the local end */
+	struct flow_key key; /* src is the local end */
+	uint64_t cookie;
 	uint32_t inode;            /* 0: orphaned, no process holds it */
 	uint8_t state;             /* TCP's number; 1 ESTABLISHED */
 	uint32_t packet_bytes_max; /* longest IPv6 packet that TCP builds now; 0 unknown */
@@ -22,7 +23,7 @@ void sockets_close(struct sockets *s);
 /* Readable when sockets went. */
 int sockets_fd(const struct sockets *s);
 /* Returns -ENOBUFS if some were missed: look at all of them. */
-int sockets_drain(struct sockets *s, void (*gone)(void *arg, const struct flow_key *key),
+int sockets_drain(struct sockets *s, void (*gone)(void *arg, const struct socket_info *info),
 		  void *arg);
 
 /* -ENOENT. */
