@@ -52,7 +52,7 @@ static void answer(int fd)
 	char asked[4096] = "", head[1024];
 	struct pollfd hung = {.fd = fd, .events = POLLIN};
 	const char *body;
-	size_t used = 0, body_bytes;
+	size_t used = 0, body_bytes, n_blanks;
 	ssize_t n;
 
 	while (!strstr(asked, "\r\n\r\n") && used < sizeof(asked) - 1) {
@@ -64,9 +64,10 @@ static void answer(int fd)
 	}
 	pthread_mutex_lock(&server.lock);
 	memcpy(server.asked, asked, sizeof(asked));
-	server.n_asked++;
+	__atomic_add_fetch(&server.n_asked, 1, __ATOMIC_RELAXED);
 	body = server.body;
-	body_bytes = body && !server.body_bytes ? strlen(body) : server.body_bytes;
+	n_blanks = server.body_bytes;
+	body_bytes = body && !n_blanks ? strlen(body) : n_blanks;
 	snprintf(head, sizeof(head), "%s\r\n", server.head);
 	if (!server.no_length)
 		snprintf(head + strlen(head), sizeof(head) - strlen(head),
@@ -78,7 +79,7 @@ static void answer(int fd)
 		return;
 	}
 	write_all(fd, head, strlen(head));
-	if (server.body_bytes) {
+	if (n_blanks) {
 		char *blanks = malloc(body_bytes);
 
 		memset(blanks, ' ', body_bytes);
@@ -449,9 +450,9 @@ static void the_thread_asks_at_once(void **state)
 		usleep(10000);
 	assert_int_equal(status().n_pairs, 115);
 	/* and no sooner again than after five minutes, whatever was asked for */
-	server.n_asked = 0;
+	__atomic_store_n(&server.n_asked, 0, __ATOMIC_RELAXED);
 	usleep(1200000);
-	assert_int_equal(server.n_asked, 0);
+	assert_int_equal(__atomic_load_n(&server.n_asked, __ATOMIC_RELAXED), 0);
 	free(text);
 }
 
@@ -461,9 +462,9 @@ static void closing_does_not_wait_for_a_slow_server(void **state)
 
 	(void)state;
 	will_answer("", NULL);
-	server.n_asked = 0;
+	__atomic_store_n(&server.n_asked, 0, __ATOMIC_RELAXED);
 	open_keeper((struct registry_keeper_config){.url = url, .refresh_s = 300});
-	for (int i = 0; i < 500 && !server.n_asked; i++)
+	for (int i = 0; i < 500 && !__atomic_load_n(&server.n_asked, __ATOMIC_RELAXED); i++)
 		usleep(10000);
 	start_ns = clock_mono_ns();
 	registry_keeper_close(keeper);
