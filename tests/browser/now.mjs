@@ -294,8 +294,15 @@ check(
   )) && (await page.locator("#source").inputValue()) === "sflow:192.0.2.252",
 );
 check("no hint with one source", await page.locator(".hint").isHidden());
+const asked_ms = Date.now();
 await page.goto(observer.origin);
 await until(10, async () => (await chart("layers")) > 0);
+const chart_ms = Date.now() - asked_ms;
+const paint_ms = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+check(
+  `first paint after ${Math.round(paint_ms)} ms, chart with data after ${chart_ms} ms (at most 2000, 4000)`,
+  paint_ms <= 2000 && chart_ms <= 4000,
+);
 
 // --- keys -----------------------------------------------------------------------------------------------
 await page.locator("body").press("p");

@@ -85,12 +85,9 @@ export class NowPage implements Page {
       el(
         "div",
         { class: "controls" },
-        el("label", { for: "source" }, "Source"),
-        this.source,
-        el("label", { for: "direction" }, "Direction"),
-        this.direction,
-        el("label", { for: "range" }, "Range"),
-        this.range,
+        pick("Source", this.source),
+        pick("Direction", this.direction),
+        pick("Range", this.range),
         this.hint,
       ),
       this.problem,
@@ -315,4 +312,8 @@ export class NowPage implements Page {
     this.showHint(history);
     this.shell.headline(bitRate(history.recentBytes() / history.recentSeconds()));
   }
+}
+
+function pick(name: string, select: HTMLSelectElement): HTMLElement {
+  return el("span", { class: "pick" }, el("label", { for: select.id }, name), select);
 }
