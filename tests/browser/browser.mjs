@@ -35,13 +35,7 @@ export class Browser {
   /** A page that notes foreign requests, CSP reports, console errors and exceptions in page.watch. */
   async page(origin) {
     const page = await this.context.newPage();
-    const watch = (page.watch = {
-      foreign: [],
-      csp: [],
-      errors: [],
-      failed: [],
-      transferred_bytes: 0,
-    });
+    const watch = (page.watch = { foreign: [], csp: [], errors: [], failed: [] });
     page.on("request", (r) => {
       if (!r.url().startsWith(origin) && !r.url().startsWith("data:"))
         watch.foreign.push(r.url());

@@ -86,7 +86,7 @@ export class LiveTable {
   }
 }
 
-export function headings(columns: Column[]): HTMLTableRowElement {
+function headings(columns: Column[]): HTMLTableRowElement {
   const tr = el("tr");
   for (const c of columns)
     tr.append(el("th", { scope: "col", class: c.number ? "number" : null, title: c.title ?? null }, c.name));
