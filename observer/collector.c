@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "observer/collector.h"
+#include "observer/nic.h"
 
 struct collector {
 	struct site *site;
@@ -12,18 +13,65 @@ struct collector {
 };
 
 typedef int (*source_opener)(struct source **out, const struct source_context *ctx,
-			     const char *what);
+			     const struct observer_config *cfg, const char *what);
 
-static int open_interface(struct source **out, const struct source_context *ctx, const char *text)
+static int open_pcap(struct source **out, const struct source_context *ctx, const char *name,
+		     const char *why_not_xdp)
+{
+	char note[96] = "";
+
+	if (nic_merges_packets(name)) {
+		snprintf(note, sizeof(note),
+			 "receive offload merges packets (ethtool -K %s gro off lro off)", name);
+		log_msg(LOG_LEVEL_WARN, "pcap", "%s: %s", name, note);
+	}
+	return source_pcap_open(out, ctx, name, *why_not_xdp ? why_not_xdp : note);
+}
+
+/* The best that works and is honest there: the tap in the driver, else libpcap. */
+static int open_interface(struct source **out, const struct source_context *ctx,
+			  const struct observer_config *cfg, const char *text)
 {
 	struct interface_choice choice;
+	struct source_xdp_config xdp = {
+		.mirror = cfg->capture_mirror,
+		.busy_poll = cfg->capture_busy_poll,
+		.samples_per_s = (uint32_t)cfg->capture_samples_per_s,
+	};
+	char why[160];
+	int err;
 
 	interface_parse(&choice, text); /* checked with the configuration */
-	return source_pcap_open(out, ctx, choice.name);
+	if (choice.mode == INTERFACE_PCAP)
+		return open_pcap(out, ctx, choice.name, "");
+	xdp.interface = choice.name;
+	xdp.every_frame = choice.mode == INTERFACE_AFXDP;
+	xdp.native_only = choice.mode == INTERFACE_AUTO;
+	err = source_xdp_open(out, ctx, &xdp, why, sizeof(why));
+	if (err && choice.mode == INTERFACE_AUTO) {
+		log_msg(LOG_LEVEL_INFO, "observer", "%s: libpcap, as %s", choice.name, why);
+		return open_pcap(out, ctx, choice.name, why);
+	}
+	if (err)
+		log_msg(LOG_LEVEL_ERROR, "xdp", "%s", why);
+	return err;
+}
+
+static int open_sflow(struct source **out, const struct source_context *ctx,
+		      const struct observer_config *cfg, const char *listen)
+{
+	return source_sflow_open(out, ctx, listen);
+}
+
+static int open_firefly(struct source **out, const struct source_context *ctx,
+			const struct observer_config *cfg, const char *listen)
+{
+	return source_firefly_open(out, ctx, listen);
 }
 
 static int open_all(struct collector *c, const struct source_context *ctx,
-		    const struct opt_texts *what, source_opener open_one)
+		    const struct observer_config *cfg, const struct opt_texts *what,
+		    source_opener open_one)
 {
 	for (size_t i = 0; i < what->n; i++) {
 		int err;
@@ -31,7 +79,7 @@ static int open_all(struct collector *c, const struct source_context *ctx,
 		if (c->n == COLLECTOR_SOURCES_MAX)
 			return log_fail(-E2BIG, "observer", "more than %d inputs",
 					COLLECTOR_SOURCES_MAX);
-		err = open_one(&c->sources[c->n], ctx, what->items[i]);
+		err = open_one(&c->sources[c->n], ctx, cfg, what->items[i]);
 		if (err)
 			return err;
 		c->n++;
@@ -56,11 +104,11 @@ int collector_open(struct collector **out, const struct observer_config *cfg, st
 		goto fail;
 	}
 	ctx.site = c->site;
-	err = open_all(c, &ctx, &cfg->interfaces, open_interface);
+	err = open_all(c, &ctx, cfg, &cfg->interfaces, open_interface);
 	if (!err)
-		err = open_all(c, &ctx, &cfg->sflow_listen, source_sflow_open);
+		err = open_all(c, &ctx, cfg, &cfg->sflow_listen, open_sflow);
 	if (!err)
-		err = open_all(c, &ctx, &cfg->firefly_listen, source_firefly_open);
+		err = open_all(c, &ctx, cfg, &cfg->firefly_listen, open_firefly);
 	if (err)
 		goto fail;
 	*out = c;

@@ -105,6 +105,29 @@ static const struct opt options[] = {
 	 .help = "Read packets from this interface, a mirror port as a rule. MODE is auto, xdp, "
 		 "afxdp "
 		 "or pcap. May be given several times."},
+	{.key = "capture.mirror",
+	 .name = "mirror",
+	 .type = OPT_FLAG,
+	 .offset = AT(capture_mirror),
+	 .default_text = "false",
+	 .help = "The interfaces are mirror ports: nobody but the observer wants their packets, "
+		 "which may "
+		 "end in XDP. Needed for afxdp. Not believed of an interface with addresses."},
+	{.key = "capture.samples_per_s",
+	 .type = OPT_INT,
+	 .offset = AT(capture_samples_per_s),
+	 .min = 100,
+	 .max = 1000000,
+	 .default_text = "20000",
+	 .help = "How many packet headers the XDP tap hands up for the view of flows; totals do "
+		 "not depend "
+		 "on it."},
+	{.key = "capture.busy_poll",
+	 .type = OPT_FLAG,
+	 .offset = AT(capture_busy_poll),
+	 .default_text = "false",
+	 .help = "Let each queue of afxdp ask the driver all the time, at the price of a CPU "
+		 "each."},
 	{.key = "sflow.listen",
 	 .name = "sflow",
 	 .type = OPT_TEXTS,

@@ -10,6 +10,8 @@ struct observer_config {
 	char *conf; /* --conf */
 	int check, dump, help, version;
 	struct opt_texts interfaces; /* IFACE[:MODE] */
+	int capture_mirror, capture_busy_poll;
+	int64_t capture_samples_per_s;
 	struct opt_texts sflow_listen;
 	struct opt_texts firefly_listen;
 	char *http_listen;

@@ -92,6 +92,20 @@ void site_close(struct site *s)
 	free(s);
 }
 
+int site_prefix(const struct site *s, size_t i, uint8_t address[16], uint32_t *bits)
+{
+	uint32_t n = 0;
+
+	if (!s || i >= s->n)
+		return -ENOENT;
+	/* merged ranges are whole prefixes: two of them are either apart or one in the other */
+	while (n < 128 && !((s->ranges[i].first[n / 8] ^ s->ranges[i].last[n / 8]) & 0x80 >> n % 8))
+		n++;
+	memcpy(address, s->ranges[i].first, 16);
+	*bits = n;
+	return 0;
+}
+
 static int ours(const struct site *s, const uint8_t ip[16])
 {
 	size_t low = 0, high = s->n;

@@ -14,6 +14,8 @@ struct site; /* opaque */
 int site_open(struct site **out, const char *const *prefixes, size_t n_prefixes, char *why,
 	      size_t why_cap_bytes);
 void site_close(struct site *s);
+/* The i-th prefix, IPv4 as v4-mapped; one that lies in another is not listed. 0, or -ENOENT: no more. */
+int site_prefix(const struct site *s, size_t i, uint8_t address[16], uint32_t *bits);
 enum direction site_direction(const struct site *s,
 			      const struct flow_key *key); /* s NULL: unknown */
 

@@ -88,6 +88,8 @@ static void *run(void *arg)
 		if (atomic_load(&s->asked))
 			hand_over(s);
 	}
+	if (s->ops->stop)
+		s->ops->stop(s->self);
 	stop_by_mono_ns = clock_mono_ns() + CLOSE_DRAIN_NS;
 	while (s->ops->drain(s->self, 0) > 0 && clock_mono_ns() < stop_by_mono_ns)
 		;

@@ -30,10 +30,30 @@ struct source_second {
 };
 
 /* Open and start. On failure: negative errno, said in the log naming the interface or address
- * (-ENODEV, -EADDRINUSE, -EACCES, -EPERM). */
-int source_pcap_open(struct source **out, const struct source_context *ctx, const char *interface);
+ * (-ENODEV, -EADDRINUSE, -EACCES, -EPERM). note: what the health page is to say of it besides; "" nothing. */
+int source_pcap_open(struct source **out, const struct source_context *ctx, const char *interface,
+		     const char *note);
 int source_sflow_open(struct source **out, const struct source_context *ctx, const char *listen);
 int source_firefly_open(struct source **out, const struct source_context *ctx, const char *listen);
+
+/* An interface through XDP: counted by the tap in the kernel, or every frame brought here by AF_XDP. */
+struct source_xdp_config {
+	const char *interface;
+	int every_frame; /* AF_XDP; needs `mirror`, as the host gets none of them */
+	int mirror;      /* nobody else wants its packets, so they may end here. Not believed of an
+			  * interface with addresses */
+	int native_only; /* refuse the generic mode, which sees no more than libpcap does */
+	int busy_poll;
+	uint32_t samples_per_s; /* of the tap; 0: its own choice */
+};
+/* On failure nothing is logged: one sentence in why. -EBUSY: a foreign XDP program. */
+int source_xdp_open(struct source **out, const struct source_context *ctx,
+		    const struct source_xdp_config *cfg, char *why, size_t why_cap_bytes);
+/* One receive queue of it, which source_xdp puts together. The rows are those of source `id`. On failure the
+ * socket is still the caller's. */
+struct afxdp;
+int source_afxdp_open(struct source **out, const struct source_context *ctx, struct afxdp *socket,
+		      uint16_t id, const char *name);
 
 /* Ask the thread for its second; source_take fetches it. Asking all before taking the first keeps
  * the seconds of several sources aligned. */
@@ -53,6 +73,8 @@ struct source_ops {
 	/* Move the current second out. */
 	void (*take)(void *self, struct source_second *out);
 	void (*close)(void *self);
+	/* Let nothing new in; a last drain and take follow. May be NULL. */
+	void (*stop)(void *self);
 };
 /* On failure `self` is still the caller's. */
 int source_start(struct source **out, const struct source_ops *ops, void *self, const char *name);

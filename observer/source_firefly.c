@@ -263,8 +263,9 @@ static void firefly_source_close(void *self)
 
 int source_firefly_open(struct source **out, const struct source_context *ctx, const char *listen)
 {
-	static const struct source_ops ops = {firefly_source_drain, firefly_source_take,
-					      firefly_source_close};
+	static const struct source_ops ops = {.drain = firefly_source_drain,
+					      .take = firefly_source_take,
+					      .close = firefly_source_close};
 	struct firefly_source *f = calloc(1, sizeof(*f));
 	char name[80];
 	int err;

@@ -24,6 +24,7 @@ struct pcap_source {
 	int64_t first_seen_utc_s, last_seen_utc_s;
 	int64_t now_utc_us;
 	char why_down[160];
+	char note[96];
 	struct log_limit log_limit;
 };
 
@@ -86,6 +87,7 @@ static void pcap_source_take(void *self, struct source_second *out)
 {
 	struct pcap_source *p = self;
 	struct source_status *st = calloc(1, sizeof(*st));
+	char how[160];
 
 	source_take_rows(p->aggregate, out);
 	if (!st)
@@ -103,9 +105,11 @@ static void pcap_source_take(void *self, struct source_second *out)
 	};
 	snprintf(st->name, sizeof(st->name), "%s", p->interface);
 	if (p->capture)
-		capture_describe(p->capture, st->detail, sizeof(st->detail));
+		capture_describe(p->capture, how, sizeof(how));
 	else
-		snprintf(st->detail, sizeof(st->detail), "%s", p->why_down);
+		snprintf(how, sizeof(how), "%s", p->why_down);
+	snprintf(st->detail, sizeof(st->detail), *p->note ? "%.60s; %.96s" : "%.158s%s", how,
+		 p->note);
 	st->dropped[0] =
 		(struct source_reason){"kernel", p->kernel_dropped + p->kernel_dropped_now};
 	source_count_verdicts(st, p->verdicts);
@@ -122,10 +126,11 @@ static void pcap_source_close(void *self)
 	free(p);
 }
 
-int source_pcap_open(struct source **out, const struct source_context *ctx, const char *interface)
+int source_pcap_open(struct source **out, const struct source_context *ctx, const char *interface,
+		     const char *note)
 {
-	static const struct source_ops ops = {pcap_source_drain, pcap_source_take,
-					      pcap_source_close};
+	static const struct source_ops ops = {
+		.drain = pcap_source_drain, .take = pcap_source_take, .close = pcap_source_close};
 	struct pcap_source *p = calloc(1, sizeof(*p));
 	int err;
 
@@ -134,6 +139,7 @@ int source_pcap_open(struct source **out, const struct source_context *ctx, cons
 	p->ctx = *ctx;
 	p->first_seen_utc_s = p->last_seen_utc_s = CLOCK_NEVER;
 	snprintf(p->interface, sizeof(p->interface), "%s", interface);
+	snprintf(p->note, sizeof(p->note), "%s", note);
 	p->aggregate = aggregate_open(STORE_UNREGISTERED_ROWS);
 	err = p->aggregate
 		      ? capture_open_live(&p->capture, interface, p->why_down, sizeof(p->why_down))

@@ -59,8 +59,9 @@ static void sflow_source_close(void *self)
 
 int source_sflow_open(struct source **out, const struct source_context *ctx, const char *listen)
 {
-	static const struct source_ops ops = {sflow_source_drain, sflow_source_take,
-					      sflow_source_close};
+	static const struct source_ops ops = {.drain = sflow_source_drain,
+					      .take = sflow_source_take,
+					      .close = sflow_source_close};
 	struct sflow_source *s = calloc(1, sizeof(*s));
 	char name[64];
 	int err;

@@ -51,7 +51,8 @@ static void counting_close(void *self)
 	((struct counting *)self)->closed = 1;
 }
 
-static const struct source_ops counting_ops = {counting_drain, counting_take, counting_close};
+static const struct source_ops counting_ops = {
+	.drain = counting_drain, .take = counting_take, .close = counting_close};
 
 static uint64_t packets_of(struct source_second *second)
 {
