@@ -10,31 +10,37 @@
 static struct vector vectors[VECTORS_MAX];
 static struct scitag_set registered;
 
+static const struct vector *named(const char *name)
+{
+	for (const struct vector *v = vectors; v < vectors + VECTORS_MAX; v++) {
+		if (!strcmp(v->name, name))
+			return v;
+	}
+	fail_msg("no vector named %s", name);
+	return NULL;
+}
+
 static void an_observation_bounds_what_headers_claim(void **state)
 {
 	struct observation o = {.frame_bytes = 74, .weight = 7};
-	const struct vector *v = vectors;
+	const struct vector *v = named("label");
 
 	(void)state;
-	assert_string_equal(v->name, "label");
 	assert_int_equal(observation_from_packet(&o, v->bytes, v->len_bytes, v->link, &registered),
 			 PACKET_OK);
 	assert_int_equal(o.ip_bytes, 60);
 	assert_int_equal(o.weight, 7);
 	assert_int_equal(o.tag.tag.experiment, 3);
 	assert_int_equal(o.label, 0x7003a);
-	while (strcmp(v->name, "jumbo"))
-		v++;
+	v = named("jumbo");
 	o.frame_bytes = 1000; /* the header claims 73,768 */
 	observation_from_packet(&o, v->bytes, v->len_bytes, v->link, &registered);
 	assert_int_equal(o.ip_bytes, 986);
-	while (strcmp(v->name, "length_zero"))
-		v++;
+	v = named("length_zero");
 	o.frame_bytes = 70014; /* the header does not say */
 	observation_from_packet(&o, v->bytes, v->len_bytes, v->link, &registered);
 	assert_int_equal(o.ip_bytes, 70000);
-	while (strcmp(v->name, "headers_x17"))
-		v++;
+	v = named("headers_x17");
 	observation_from_packet(&o, v->bytes, v->len_bytes, v->link, &registered);
 	assert_int_equal(o.verdict, PACKET_CHAIN);
 	assert_int_equal(o.label | o.ip_bytes | o.tag.grade, 0);
