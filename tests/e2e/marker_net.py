@@ -230,7 +230,9 @@ class Capture:
 
     def stop(self):
         size = -1
-        while size != os.path.getsize(self.path):  # until it has caught up
+        for _ in range(10):  # until it has caught up; traffic may go on
+            if size == os.path.getsize(self.path):
+                break
             size = os.path.getsize(self.path)
             time.sleep(0.15)
         self.proc.send_signal(signal.SIGINT)
