@@ -123,21 +123,24 @@ int probe_packet_socket(void)
 	return open_and_close(AF_PACKET, SOCK_RAW, 0);
 }
 
+/* As our servers ask for it: UDP on every address, TCP on loopback. */
 int probe_port(int is_tcp, unsigned int port)
 {
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-	struct sockaddr_in loopback = {.sin_family = AF_INET,
-				       .sin_port = htons((uint16_t)port),
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(is_tcp ? AF_INET : AF_INET6, is_tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
-	int yes = 1, err = 0;
+	struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int fd = is_tcp ? -1 : socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0, yes = 1;
+	int is_v6 = fd >= 0;
 
+	if (!is_v6)
+		fd = socket(AF_INET, (is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (is_tcp) /* as a server restarts: what is only lingering does not count */
+	if (is_tcp) { /* what is only lingering does not count */
+		ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-	if (is_tcp ? bind(fd, (struct sockaddr *)&loopback, sizeof(loopback)) || listen(fd, 1)
-		   : bind(fd, (struct sockaddr *)&any, sizeof(any)))
+	}
+	if (is_v6 ? bind(fd, (struct sockaddr *)&any, sizeof(any))
+		  : bind(fd, (struct sockaddr *)&ipv4, sizeof(ipv4)))
 		err = -errno;
 	close(fd);
 	return err;

@@ -132,6 +132,19 @@ static int write_all(int fd, const char *bytes, size_t len_bytes)
 	return 0;
 }
 
+/* The directory right above path, so that a first start just works; if it cannot be made, opening the
+ * file says so. */
+static void make_parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[4096];
+
+	if (slash && slash != path && slash - path < (int)sizeof(parent)) {
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+		mkdir(parent, 0755);
+	}
+}
+
 /* All of it or nothing: a new file takes the old one's name. A cache that cannot be written is said
  * and no more. */
 static void write_cache(const struct registry_keeper *k, const char *bytes, size_t len_bytes)
@@ -142,6 +155,7 @@ static void write_cache(const struct registry_keeper *k, const char *bytes, size
 	if (!k->cache_path ||
 	    snprintf(path, sizeof(path), "%s.XXXXXX", k->cache_path) >= (int)sizeof(path))
 		return;
+	make_parent(k->cache_path);
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0) {
 		log_fail(-errno, "registry", "write cache %s", k->cache_path);

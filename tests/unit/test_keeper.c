@@ -511,6 +511,21 @@ static void borrowers_never_see_a_freed_registry(void **state)
 	free(two);
 }
 
+static void the_directory_of_a_cache_is_made(void **state)
+{
+	char *text = grown_document(LATER), path[128];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/registry.json", cache); /* `cache` is free as a name */
+	open_keeper((struct registry_keeper_config){.url = url, .cache_path = path});
+	will_answer("HTTP/1.1 200 OK", text);
+	assert_int_equal(registry_keeper_refresh(keeper), 1);
+	assert_int_equal(access(path, R_OK), 0);
+	unlink(path);
+	rmdir(cache);
+	free(text);
+}
+
 static void a_cache_that_cannot_be_written_is_no_failure(void **state)
 {
 	char *text = grown_document(LATER);
@@ -541,6 +556,7 @@ int main(void)
 		CASE(the_thread_asks_at_once),
 		CASE(closing_does_not_wait_for_a_slow_server),
 		CASE(borrowers_never_see_a_freed_registry),
+		CASE(the_directory_of_a_cache_is_made),
 		CASE(a_cache_that_cannot_be_written_is_no_failure),
 	};
 
