@@ -161,13 +161,43 @@ static void put_usage(struct text *t, const struct firefly *ff)
 	put(t, "}");
 }
 
+static int says_tcp(const struct firefly_tcp *tcp)
+{
+	static const struct firefly_tcp unsaid;
+
+	return memcmp(tcp, &unsaid, sizeof(unsaid)) != 0;
+}
+
+/* flowd-go's lean names, its one capital included. */
+static void put_tcp(struct text *t, const struct firefly_tcp *tcp, int64_t rtt_us)
+{
+	put(t, "\"Retransmits\":%" PRIu32 ",\"sndMss\":%" PRIu32 ",\"pMtu\":%" PRIu32,
+	    tcp->retransmits, tcp->send_mss_bytes, tcp->path_mtu_bytes);
+	put(t, ",\"rtt\":%" PRId64 ",\"rttVar\":%" PRIu32, rtt_us, tcp->rtt_var_us);
+	put(t, ",\"sndSsThresh\":%" PRIu32 ",\"sndCwnd\":%" PRIu32 ",\"advMss\":%" PRIu32,
+	    tcp->ssthresh_segments, tcp->cwnd_segments, tcp->advertised_mss_bytes);
+	put(t, ",\"minRtt\":%" PRIu32 ",\"deliveryRate\":%" PRIu64 ",\"bytesSent\":%" PRIu64,
+	    tcp->min_rtt_us, tcp->delivery_rate_bytes_per_s, tcp->sent_bytes);
+}
+
 /* Milliseconds where XRootD has them, microseconds where flowd-go has them. */
 static void put_netlink(struct text *t, const struct firefly *ff)
 {
 	if (ff->rtt_us == FIREFLY_RTT_UNSAID)
 		return;
-	put(t, ",\"netlink\":{\"rtt\":%" PRId64 ".%03" PRId64 ",\"tcpInfo\":{\"rtt\":%" PRId64 "}}",
-	    ff->rtt_us / 1000, ff->rtt_us % 1000, ff->rtt_us);
+	put(t, ",\"netlink\":{\"rtt\":%" PRId64 ".%03" PRId64 ",\"tcpInfo\":{", ff->rtt_us / 1000,
+	    ff->rtt_us % 1000);
+	if (says_tcp(&ff->tcp))
+		put_tcp(t, &ff->tcp, ff->rtt_us);
+	else
+		put(t, "\"rtt\":%" PRId64, ff->rtt_us);
+	put(t, "}");
+	if (ff->tcp.congestion[0]) {
+		put(t, ",\"cong\":{\"algorithm\":");
+		put_string(t, ff->tcp.congestion);
+		put(t, "}");
+	}
+	put(t, "}");
 }
 
 /* Sections that may be left out, the dearest first: each whole, with room for the closing brace, or

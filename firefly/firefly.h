@@ -44,6 +44,19 @@ enum {                              /* firefly.flags: accepted, but worth a hint
        FIREFLY_USAGE_CUMULATIVE = 1 << 10, /* XRootD: counts since the connection opened */
 };
 
+/* What the sender's kernel says of the connection: flowd-go's lean set, counted as flowd-go counts
+ * since the connection opened. All zero: unsaid. */
+struct firefly_tcp {
+	uint64_t sent_bytes; /* retransmissions included */
+	uint64_t delivery_rate_bytes_per_s;
+	uint32_t rtt_var_us, min_rtt_us;
+	uint32_t retransmits; /* segments */
+	uint32_t cwnd_segments, ssthresh_segments;
+	uint32_t send_mss_bytes, advertised_mss_bytes;
+	uint32_t path_mtu_bytes;
+	char congestion[16]; /* the algorithm's name, "" unsaid */
+};
+
 struct firefly {
 	enum firefly_state state;
 	enum firefly_producer producer;
@@ -57,6 +70,7 @@ struct firefly {
 	/* usage in the orientation of key, whatever the producer's view; FIREFLY_BYTES_UNSAID */
 	uint64_t src_to_dst_bytes, dst_to_src_bytes;
 	int64_t rtt_us;         /* FIREFLY_RTT_UNSAID */
+	struct firefly_tcp tcp; /* written beside a round-trip time only */
 	int32_t priority;       /* syslog PRI, -1 none */
 	char application[64];   /* NUL-terminated UTF-8, cut at a character's start; "" unsaid */
 	char host[64], app[32]; /* from the header; "" unsaid */
@@ -83,8 +97,8 @@ enum firefly_verdict firefly_parse(struct firefly *out, const void *buf, size_t 
 
 /* Write one payload: RFC 5424 header with priority 134, ff->host, ff->app and ff->current_utc_us,
  * then JSON in the schema's member order, times with six digits and +00:00. `application` must be
- * UTF-8. Rather than exceed cap_bytes or FIREFLY_EMIT_MAX_BYTES the round-trip time is left out
- * first, then the byte counts. Returns its length in bytes, or -ENOSPC when the required members do
+ * UTF-8. Rather than exceed cap_bytes or FIREFLY_EMIT_MAX_BYTES the round-trip time and what the
+ * kernel says are left out first, then the byte counts. Returns its length in bytes, or -ENOSPC when the required members do
  * not fit either. Not terminated. */
 int firefly_emit(const struct firefly *ff, void *buf, size_t cap_bytes);
 

@@ -620,9 +620,47 @@ static void check_interval(struct firefly *ff)
 	ff->flags |= FIREFLY_BAD_INTERVAL;
 }
 
+static uint64_t optional_count(const json_t *object, const char *name, uint64_t max)
+{
+	int64_t count;
+
+	if (to_integer(&count, member(object, name)) || count < 0 || (uint64_t)count > max)
+		return 0;
+	return (uint64_t)count;
+}
+
+/* flowd-go's lean set; its other modes spell retransmits small. */
+static void parse_tcp(struct firefly_tcp *tcp, const json_t *info, const json_t *cong)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+	} counts[] = {
+		{"Retransmits", offsetof(struct firefly_tcp, retransmits)},
+		{"sndMss", offsetof(struct firefly_tcp, send_mss_bytes)},
+		{"pMtu", offsetof(struct firefly_tcp, path_mtu_bytes)},
+		{"rttVar", offsetof(struct firefly_tcp, rtt_var_us)},
+		{"sndSsThresh", offsetof(struct firefly_tcp, ssthresh_segments)},
+		{"sndCwnd", offsetof(struct firefly_tcp, cwnd_segments)},
+		{"advMss", offsetof(struct firefly_tcp, advertised_mss_bytes)},
+		{"minRtt", offsetof(struct firefly_tcp, min_rtt_us)},
+	};
+	const char *algorithm = to_text(member(cong, "algorithm"));
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		*(uint32_t *)((char *)tcp + counts[i].offset) =
+			(uint32_t)optional_count(info, counts[i].name, UINT32_MAX);
+	if (!tcp->retransmits)
+		tcp->retransmits = (uint32_t)optional_count(info, "retransmits", UINT32_MAX);
+	tcp->delivery_rate_bytes_per_s = optional_count(info, "deliveryRate", INT64_MAX);
+	tcp->sent_bytes = optional_count(info, "bytesSent", INT64_MAX);
+	copy_word(tcp->congestion, sizeof(tcp->congestion),
+		  (struct span){algorithm ? algorithm : "", algorithm ? strlen(algorithm) : 0});
+}
+
 /* flowd's cached netlink is [state, object], its plugin nests tcp_info, flowd-go nests tcpInfo; only
  * the last counts in microseconds, all others in milliseconds. */
-static void parse_rtt(struct firefly *ff, const json_t *section)
+static void parse_netlink(struct firefly *ff, const json_t *section)
 {
 	const json_t *value = section, *nested;
 	double unit_us = 1000;
@@ -642,12 +680,15 @@ static void parse_rtt(struct firefly *ff, const json_t *section)
 	if (json_is_object(nested))
 		value = nested;
 	nested = member(value, "tcpInfo");
+	if (ff->rtt_us != FIREFLY_RTT_UNSAID)
+		return;
 	if (json_is_object(nested)) {
+		parse_tcp(&ff->tcp, nested, member(value, "cong"));
 		value = nested;
 		unit_us = 1;
 	}
 	value = member(value, "rtt");
-	if (!value || ff->rtt_us != FIREFLY_RTT_UNSAID)
+	if (!value)
 		return;
 	if (json_is_number(value))
 		rtt = json_number_value(value) * unit_us;
@@ -679,8 +720,8 @@ static enum firefly_verdict parse_root(struct firefly *ff, const json_t *root)
 		return verdict;
 	ff->producer = tell_producer(ff);
 	parse_usage(ff, optional_section(ff, root, "usage"));
-	parse_rtt(ff, member(root, "netlink"));
-	parse_rtt(ff, member(root, "skOps"));
+	parse_netlink(ff, member(root, "netlink"));
+	parse_netlink(ff, member(root, "skOps"));
 	repair_interval(ff, optional_section(ff, root, "storage-stats"));
 	check_interval(ff);
 	return FIREFLY_OK;

@@ -489,6 +489,7 @@ static void assert_same(const struct firefly *a, const struct firefly *b)
 	assert_int_equal(a->src_to_dst_bytes, b->src_to_dst_bytes);
 	assert_int_equal(a->dst_to_src_bytes, b->dst_to_src_bytes);
 	assert_int_equal(a->rtt_us, b->rtt_us);
+	assert_memory_equal(&a->tcp, &b->tcp, sizeof(a->tcp));
 	assert_int_equal(a->priority, b->priority);
 	assert_string_equal(a->application, b->application);
 	assert_string_equal(a->host, b->host);
@@ -551,6 +552,23 @@ static void what_is_written_reads_the_same(void **state)
 	ff = an_end();
 	snprintf(ff.application, sizeof(ff.application),
 		 "quote\" back\\slash \t\x01 caf\xC3\xA9 {}");
+	there_and_back(ff);
+	ff.tcp = (struct firefly_tcp){.sent_bytes = 5368709121,
+				      .delivery_rate_bytes_per_s = 1250000000,
+				      .rtt_var_us = 1,
+				      .min_rtt_us = 2,
+				      .retransmits = 3,
+				      .cwnd_segments = 4,
+				      .ssthresh_segments = 5,
+				      .send_mss_bytes = 6,
+				      .advertised_mss_bytes = 7,
+				      .path_mtu_bytes = 8,
+				      .congestion = "cubic"};
+	there_and_back(ff);
+	memset(&ff.tcp, 0xFF, sizeof(ff.tcp)); /* the largest there is */
+	ff.tcp.sent_bytes = ff.tcp.delivery_rate_bytes_per_s = INT64_MAX;
+	memset(ff.tcp.congestion, 0, sizeof(ff.tcp.congestion));
+	memset(ff.tcp.congestion, 'c', sizeof(ff.tcp.congestion) - 1);
 	there_and_back(ff);
 	memset(ff.application, 0x01,
 	       sizeof(ff.application) - 1); /* the longest there is, escaped */
@@ -619,9 +637,39 @@ static void less_room_drops_netlink_then_usage(void **state)
 	assert_int_equal(seen[0], full_bytes - 93);
 }
 
+/* flowd-go 2.4 writes Retransmits with a capital; the rest is in microseconds and bytes. */
+static void the_kernel_s_words_have_flowd_go_s_names(void **state)
+{
+	static const char expected[] =
+		",\"netlink\":{\"rtt\":10.250,\"tcpInfo\":{\"Retransmits\":3,\"sndMss\":1428,"
+		"\"pMtu\":1500,\"rtt\":10250,\"rttVar\":120,\"sndSsThresh\":64,\"sndCwnd\":128,"
+		"\"advMss\":1440,\"minRtt\":9800,\"deliveryRate\":1250000000,"
+		"\"bytesSent\":5368709121},\"cong\":{\"algorithm\":\"cubic\"}}}";
+	struct firefly ff = an_end();
+	char buf[2048];
+	int n;
+
+	(void)state;
+	ff.tcp = (struct firefly_tcp){.sent_bytes = 5368709121,
+				      .delivery_rate_bytes_per_s = 1250000000,
+				      .rtt_var_us = 120,
+				      .min_rtt_us = 9800,
+				      .retransmits = 3,
+				      .cwnd_segments = 128,
+				      .ssthresh_segments = 64,
+				      .send_mss_bytes = 1428,
+				      .advertised_mss_bytes = 1440,
+				      .path_mtu_bytes = 1500,
+				      .congestion = "cubic"};
+	n = firefly_emit(&ff, buf, sizeof(buf));
+	assert_in_range(n, sizeof(expected), FIREFLY_EMIT_MAX_BYTES);
+	assert_memory_equal(buf + n - (sizeof(expected) - 1), expected, sizeof(expected) - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_kernel_s_words_have_flowd_go_s_names),
 		cmocka_unit_test(every_vector_reads_as_told),
 		cmocka_unit_test(every_truncation_is_refused_until_the_object_is_whole),
 		cmocka_unit_test(size_limit),
