@@ -9,8 +9,11 @@ export BIN
 for part in colours model; do
 	node tests/browser/$part.mjs || failures=$((failures + 1))
 done
-start "$work/now.log" node tests/browser/now.mjs "$work"
-wait "$started" || failures=$((failures + 1))
-cat "$work/now.log"
-mkdir -p "$BIN/screenshots" && cp "$work"/*.png "$BIN/screenshots/" 2>/dev/null
+for part in now rehearsal; do
+	mkdir "$work/$part"
+	start "$work/$part.log" node tests/browser/$part.mjs "$work/$part"
+	wait "$started" || failures=$((failures + 1))
+	cat "$work/$part.log"
+done
+mkdir -p "$BIN/screenshots" && cp "$work"/now/*.png "$BIN/screenshots/" 2>/dev/null
 finish
