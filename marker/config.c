@@ -13,6 +13,8 @@
 #define DEFAULT_CONTROL "/run/scitag-marker.sock"
 #define AT(member)      offsetof(struct marker_config, member)
 #define RULE(member)    offsetof(struct marker_rule, member)
+#define SCAN(member)    offsetof(struct marker_scan_rule, member)
+#define PORT            .type = OPT_INT, .min = 0, .max = 65535
 
 static const char *const strategy_names[CARRIER_COUNT] = {
 	[CARRIER_NONE] = "auto",
@@ -116,6 +118,54 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}
 static const char *const modes[] = {"bpf", "socket", NULL};
 static const char *const attaches[] = {"auto", "clsact", "tcx", NULL};
 static const char *const entropies[] = {"random", "zero", "hash", NULL};
+
+static const char *check_number(const char *text)
+{
+	return !*text ? "expected a number or a registry name" : NULL;
+}
+
+static const char *const enrichments[] = {"lean", "compatible", "", NULL};
+static const char *const skops_strategies[] = {"poll", "transition", NULL};
+
+static const struct opt scan_options[] = {
+	{.key = "localPorts",
+	 .type = OPT_TEXTS,
+	 .offset = SCAN(local_ports),
+	 .validate = check_ports,
+	 .help = "Ports and ranges of the local end."},
+	{.key = "remotePrefixes",
+	 .type = OPT_TEXTS,
+	 .offset = SCAN(remote_prefixes),
+	 .validate = check_prefix,
+	 .help = "Addresses and prefixes of the remote end."},
+	{.key = "uid",
+	 .type = OPT_TEXT,
+	 .offset = SCAN(uid),
+	 .validate = check_uid,
+	 .help = "Only sockets of this user."},
+	{.key = "cgroup",
+	 .type = OPT_TEXT,
+	 .offset = SCAN(cgroup),
+	 .help = "Only sockets of processes in this cgroup (version 2) or below it: a path."},
+	{.key = "unit",
+	 .type = OPT_TEXT,
+	 .offset = SCAN(unit),
+	 .help = "The same for the cgroup of a systemd unit: xrootd@disk.service."},
+	{.key = "experiment",
+	 .type = OPT_TEXT,
+	 .offset = SCAN(experiment),
+	 .help = "Number or registry name."},
+	{.key = "activity",
+	 .type = OPT_TEXT,
+	 .offset = SCAN(activity),
+	 .help = "Number or registry name."},
+	{.key = "strategy",
+	 .type = OPT_TEXT,
+	 .offset = SCAN(strategy),
+	 .validate = check_rule_strategy,
+	 .help = "For these packets, instead of markingStrategy."},
+	OPT_END,
+};
 
 static const struct opt rule_options[] = {
 	{.key = "protocol",
@@ -385,8 +435,335 @@ static const struct opt options[] = {
 	 .arg = "PATH",
 	 .default_text = DEFAULT_CONTROL,
 	 .help = "Socket for mark, unmark and status."},
-	{.key = "pidPath", .type = OPT_IGNORED, .help = "the service manager knows the process"},
+
+	{.key = "plugins.api",
+	 .type = OPT_SECTION,
+	 .offset = AT(api),
+	 .help = "Take flow events over HTTP: POST /flow."},
+	{.key = "plugins.api.bindAddress",
+	 .type = OPT_TEXT,
+	 .offset = AT(api_address),
+	 .arg = "ADDR",
+	 .default_text = "127.0.0.1",
+	 .help = "Its address. Whoever reaches it can mark flows."},
+	{.key = "plugins.api.bindPort",
+	 PORT,
+	 .offset = AT(api_port),
+	 .default_text = "7777",
+	 .help = "Its TCP port; 0: none, the Unix socket only."},
+	{.key = "plugins.api.socketPath",
+	 .type = OPT_TEXT,
+	 .offset = AT(api_socket),
+	 .arg = "PATH",
+	 .help = "The same on a Unix socket, mode 0660; none if it is not said."},
+	{.key = "plugins.api.hosts",
+	 .type = OPT_TEXTS,
+	 .offset = AT(api_hosts),
+	 .help = "Further names that a Host header may carry, beside localhost and the address."},
+	{.key = "plugins.api.dummy",
+	 .type = OPT_FLAG,
+	 .offset = AT(api_dummy),
+	 .help = "Answer flowd-go's /dummy/start and /dummy/end, with an example; they mark "
+		 "nothing."},
+
+	{.key = "plugins.firefly",
+	 .type = OPT_SECTION,
+	 .offset = AT(listener),
+	 .help = "Take flow events from fireflies."},
+	{.key = "plugins.firefly.bindAddress",
+	 .type = OPT_TEXT,
+	 .offset = AT(listener_address),
+	 .default_text = "127.0.0.1",
+	 .help = "Address of the listener."},
+	{.key = "plugins.firefly.bindPort",
+	 PORT,
+	 .offset = AT(listener_port),
+	 .default_text = "10514",
+	 .help = "Its UDP port."},
+	{.key = "plugins.firefly.relayTo",
+	 .type = OPT_TEXTS,
+	 .offset = AT(relay_to),
+	 .arg = "HOST:PORT",
+	 .help = "Send what was received on to these, byte for byte."},
+	{.key = "plugins.firefly.bufferSize",
+	 .type = OPT_IGNORED,
+	 .help = "datagrams of every size are taken whole"},
+	{.key = "plugins.firefly.deadline",
+	 .type = OPT_IGNORED,
+	 .help = "the listener never blocks"},
+	{.key = "plugins.firefly.hasSyslogHeader",
+	 .type = OPT_IGNORED,
+	 .help = "fireflies are read with and without a header"},
+	{.key = "plugins.firefly.fireflyReceivers",
+	 .type = OPT_IGNORED,
+	 .help = "no release of flowd-go reads it; write plugins.firefly.relayTo: [HOST:PORT]"},
+	{.key = "plugins.fireflyp",
+	 .type = OPT_IGNORED,
+	 .help = "no release of flowd-go reads it; the section is plugins.firefly"},
+
+	{.key = "plugins.perfsonar",
+	 .type = OPT_SECTION,
+	 .offset = AT(perfsonar),
+	 .help = "Mark all TCP, UDP and SCTP with one tag, as backends.marker.matchAll does."},
+	{.key = "plugins.perfsonar.experimentId",
+	 .type = OPT_TEXT,
+	 .offset = AT(perfsonar_experiment),
+	 .validate = check_number,
+	 .default_text = "0",
+	 .help = "Number or registry name."},
+	{.key = "plugins.perfsonar.activityId",
+	 .type = OPT_TEXT,
+	 .offset = AT(perfsonar_activity),
+	 .validate = check_number,
+	 .default_text = "0",
+	 .help = "Number or registry name."},
+	{.key = "plugins.perfsonar.experimentID",
+	 .type = OPT_IGNORED,
+	 .help = "flowd-go does not read it either; write experimentId"},
+	{.key = "plugins.perfsonar.activityID",
+	 .type = OPT_IGNORED,
+	 .help = "flowd-go does not read it either; write activityId"},
+	{.key = "plugins.perfsonar.flowLabelMatchAll",
+	 .type = OPT_IGNORED,
+	 .help = "flowd-go does not read it either; this section matches all by itself"},
+
+	{.key = "plugins.iperf3",
+	 .type = OPT_SECTION,
+	 .offset = AT(iperf),
+	 .help = "Give TCP connections within ranges of ports one tag after another."},
+	{.key = "plugins.iperf3.minSourcePort",
+	 PORT,
+	 .offset = AT(iperf_src_min),
+	 .default_text = "0",
+	 .help = "Lowest local port; 0: no limit."},
+	{.key = "plugins.iperf3.maxSourcePort",
+	 PORT,
+	 .offset = AT(iperf_src_max),
+	 .default_text = "0",
+	 .help = "Highest local port; 0: no limit."},
+	{.key = "plugins.iperf3.minDestinationPort",
+	 PORT,
+	 .offset = AT(iperf_dst_min),
+	 .default_text = "0",
+	 .help = "Lowest remote port; 0: no limit."},
+	{.key = "plugins.iperf3.maxDestinationPort",
+	 PORT,
+	 .offset = AT(iperf_dst_max),
+	 .default_text = "0",
+	 .help = "Highest remote port; 0: no limit. A connection counts if its local or its remote "
+		 "port lies in a range that has a limit, and all do if none has one."},
+	{.key = "plugins.iperf3.cgroupPath",
+	 .type = OPT_TEXT,
+	 .offset = AT(iperf_cgroup),
+	 .default_text = "/sys/fs/cgroup",
+	 .arg = "DIR",
+	 .help = "Connections of processes in this cgroup (version 2) or below it. Where that is "
+		 "no "
+		 "cgroup2 file system, the one that is mounted is taken."},
+	{.key = "plugins.iperf3.randomIDs",
+	 .type = OPT_FLAG,
+	 .offset = AT(iperf_random),
+	 .help = "Take the tags at random instead of in turn."},
+	{.key = "plugins.iperf3.experimentIDs",
+	 .type = OPT_TEXTS,
+	 .offset = AT(iperf_experiments),
+	 .validate = check_number,
+	 .default_text = "[0, 1, 2]",
+	 .help = "Numbers or registry names; as many as activityIDs. 0 with 0: announced, not "
+		 "marked."},
+	{.key = "plugins.iperf3.activityIDs",
+	 .type = OPT_TEXTS,
+	 .offset = AT(iperf_activities),
+	 .validate = check_number,
+	 .default_text = "[0, 1, 2]",
+	 .help = "Numbers or registry names."},
+	{.key = "plugins.iperf3.programPath",
+	 .type = OPT_IGNORED,
+	 .help = "the program is built in"},
+	{.key = "plugins.iperf3.debugMode", .type = OPT_IGNORED, .help = "use --log-level debug"},
+
+	{.key = "plugins.scan",
+	 .type = OPT_SECTION,
+	 .offset = AT(scan),
+	 .help = "Mark this host's connections by what they are; those that exist at the start at "
+		 "once, new ones from the first packet on."},
+	{.key = "plugins.scan.rules",
+	 .type = OPT_ITEMS,
+	 .offset = AT(scan_rules),
+	 .item_opts = scan_options,
+	 .item_size = sizeof(struct marker_scan_rule),
+	 .help = "The first that matches counts. Each takes one of the 64 wildcards for every pair "
+		 "of its ports and prefixes."},
+
+	{.key = "backends.firefly",
+	 .type = OPT_SECTION,
+	 .offset = AT(firefly),
+	 .help = "Announce flows by fireflies."},
+	{.key = "backends.firefly.sendToDestination",
+	 .type = OPT_FLAG,
+	 .offset = AT(send_to_destination),
+	 .default_text = "true",
+	 .help = "Send them to the flow's destination."},
+	{.key = "backends.firefly.destinationPort",
+	 PORT,
+	 .offset = AT(destination_port),
+	 .default_text = "10514",
+	 .help = "UDP port there."},
+	{.key = "backends.firefly.prependSyslog",
+	 .type = OPT_FLAG,
+	 .offset = AT(prepend_syslog),
+	 .default_text = "true",
+	 .help = "Put an RFC 5424 header in front, which collectors need."},
+	{.key = "backends.firefly.sendToCollector",
+	 .type = OPT_FLAG,
+	 .offset = AT(send_to_collector),
+	 .help = "Send them to collectorAddress too."},
+	{.key = "backends.firefly.collectorAddress",
+	 .type = OPT_TEXT,
+	 .offset = AT(collector_address),
+	 .default_text = "127.0.0.1",
+	 .help = "Name or address of a collector."},
+	{.key = "backends.firefly.collectorPort",
+	 PORT,
+	 .offset = AT(collector_port),
+	 .default_text = "10514",
+	 .help = "UDP port there."},
+	{.key = "backends.firefly.collectors",
+	 .type = OPT_TEXTS,
+	 .offset = AT(collectors),
+	 .arg = "HOST:PORT",
+	 .help = "Further collectors."},
+	{.key = "backends.firefly.enrich",
+	 .type = OPT_FLAG,
+	 .offset = AT(enrich),
+	 .help = "Send fireflies of running flows with what TCP knows of them."},
+	{.key = "backends.firefly.enrichmentMode",
+	 .type = OPT_CHOICE,
+	 .offset = AT(enrichment_mode),
+	 .choices = enrichments,
+	 .default_text = "lean",
+	 .help = "What they tell."},
+	{.key = "backends.firefly.stun.manualMapping",
+	 .type = OPT_MAP,
+	 .offset = AT(stun_mapping),
+	 .help = "Addresses of this host and what they are outside."},
+	{.key = "backends.firefly.stun.stunServers",
+	 .type = OPT_TEXTS,
+	 .offset = AT(stun_servers),
+	 .arg = "HOST:PORT",
+	 .help = "Ask these what the private addresses of this host are outside (RFC 8489); none "
+		 "by "
+		 "default."},
+
+	{.key = "backends.prometheus",
+	 .type = OPT_SECTION,
+	 .offset = AT(exporter),
+	 .help = "Counters for Prometheus over HTTP: /metrics."},
+	{.key = "backends.prometheus.bindAddress",
+	 .type = OPT_TEXT,
+	 .offset = AT(exporter_address),
+	 .default_text = "127.0.0.1",
+	 .help = "Its address."},
+	{.key = "backends.prometheus.netlinkPort",
+	 PORT,
+	 .offset = AT(exporter_netlink_port),
+	 .default_text = "8080",
+	 .help = "A TCP port; 0: none. Both ports tell the same."},
+	{.key = "backends.prometheus.skopsPort",
+	 PORT,
+	 .offset = AT(exporter_skops_port),
+	 .default_text = "8081",
+	 .help = "A TCP port; 0: none."},
+	{.key = "backends.prometheus.log",
+	 .type = OPT_FLAG,
+	 .offset = AT(exporter_log),
+	 .default_text = "true",
+	 .help = "Say in the log, at level debug, who asked."},
+	{.key = "backends.prometheus.flowsMax",
+	 .type = OPT_INT,
+	 .offset = AT(exporter_flows_max),
+	 .min = 0,
+	 .max = 1000,
+	 .default_text = "0",
+	 .help = "Series for single flows, flow_tcp_..., for so many of them at most; 0: none. "
+		 "They "
+		 "carry addresses, and each new flow makes thirty new series."},
+
+	{.key = "enrichers",
+	 .type = OPT_SECTION,
+	 .offset = AT(enrichers),
+	 .help = "What is known of running connections."},
+	{.key = "enrichers.period",
+	 .type = OPT_INT,
+	 .offset = AT(enrich_period_ms),
+	 .min = 100,
+	 .max = 3600000,
+	 .default_text = "1000",
+	 .help = "Milliseconds between looks at them."},
+	{.key = "enrichers.netlink",
+	 .type = OPT_SECTION,
+	 .offset = AT(netlink),
+	 .help = "From the kernel's sock_diag."},
+	{.key = "enrichers.netlink.protocol",
+	 .type = OPT_INT,
+	 .offset = AT(netlink_protocol),
+	 .min = 0,
+	 .max = 255,
+	 .default_text = "6",
+	 .help = "Protocol number; only TCP has more to tell."},
+	{.key = "enrichers.netlink.ext",
+	 .type = OPT_INT,
+	 .offset = AT(netlink_ext),
+	 .min = 0,
+	 .max = 255,
+	 .default_text = "255",
+	 .help = "What is asked for, as sock_diag's bits."},
+	{.key = "enrichers.netlink.state",
+	 .type = OPT_INT,
+	 .offset = AT(netlink_state),
+	 .min = 0,
+	 .max = 65535,
+	 .default_text = "3071",
+	 .help = "Of sockets in which states, as bits; 3071: all but LISTEN."},
+	{.key = "enrichers.skops",
+	 .type = OPT_SECTION,
+	 .offset = AT(skops),
+	 .help = "From a program on the sockets of a cgroup."},
+	{.key = "enrichers.skops.cgroupPath",
+	 .type = OPT_TEXT,
+	 .offset = AT(skops_cgroup),
+	 .default_text = "/sys/fs/cgroup",
+	 .arg = "DIR",
+	 .help = "Of which cgroup (version 2)."},
+	{.key = "enrichers.skops.strategy",
+	 .type = OPT_CHOICE,
+	 .offset = AT(skops_strategy),
+	 .choices = skops_strategies,
+	 .default_text = "poll",
+	 .help = "poll: every period; transition: when the state of the connection changes."},
+	{.key = "enrichers.skops.programPath",
+	 .type = OPT_IGNORED,
+	 .help = "the program is built in"},
+	{.key = "enrichers.skops.debugMode", .type = OPT_IGNORED, .help = "use --log-level debug"},
+
+	{.key = "backends.marker.forceHookRemoval",
+	 .type = OPT_IGNORED,
+	 .help = "no release of flowd-go reads it; hooks of others are never removed"},
+	{.key = "backends.marker.flowLabelMatchAll",
+	 .type = OPT_IGNORED,
+	 .help = "no release of flowd-go reads it; write matchAll: true with markingStrategy: "
+		 "label"},
+	{.key = "pidPath",
+	 .type = OPT_TEXT,
+	 .offset = AT(pid_path),
+	 .arg = "FILE",
+	 .help = "Write the process id there; nothing is written if it is not said."},
 	{.key = "workDir", .type = OPT_IGNORED, .help = "nothing is kept on disk"},
+	{.key = "workDir\"",
+	 .type = OPT_IGNORED,
+	 .help = "the stray quote stands in flowd-go's sample file; the key is workDir, and "
+		 "nothing is "
+		 "kept on disk"},
 	OPT_END,
 };
 
@@ -398,12 +775,97 @@ const struct opt_program marker_program = {
 	.default_file = DEFAULT_FILE,
 };
 
+static int replace_text(char **text, const char *by)
+{
+	char *copy = strdup(by);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+static int is_zero(const char *text)
+{
+	return text && !text[strspn(text, "0")];
+}
+
+/* perfSONAR's section is a match-all with its own tag, and wins over the marker's. flowd-go starts
+ * with neither tag; so do we, and say that nothing will come of it. */
+static int settle_match_all(struct marker_config *cfg, FILE *err)
+{
+	int failed = 0;
+
+	if (cfg->perfsonar && is_zero(cfg->perfsonar_experiment) &&
+	    is_zero(cfg->perfsonar_activity)) {
+		fprintf(err, "warning: plugins.perfsonar matches nothing without experimentId and "
+			     "activityId\n");
+	} else if (cfg->perfsonar) {
+		cfg->match_all = 1;
+		failed = replace_text(&cfg->experiment, cfg->perfsonar_experiment) ||
+			 replace_text(&cfg->activity, cfg->perfsonar_activity);
+	}
+	if (cfg->match_all && !cfg->experiment && !cfg->activity) {
+		fprintf(err, "warning: backends.marker.matchAll matches nothing without experiment "
+			     "and activity\n");
+		cfg->match_all = 0;
+	}
+	return failed ? -ENOMEM : 0;
+}
+
+/* How many wildcards a rule of the scan needs: one for each pair of its ports and prefixes. */
+static size_t count_wildcards(const struct marker_scan_rule *rule)
+{
+	return (rule->local_ports.n ?: 1) * (rule->remote_prefixes.n ?: 1);
+}
+
+static int check_inputs(const struct marker_config *cfg, size_t *n_wild, FILE *err)
+{
+	const struct marker_scan_rule *rules = cfg->scan_rules.items;
+	int bad = 0;
+
+	if (cfg->iperf_experiments.n != cfg->iperf_activities.n || !cfg->iperf_activities.n) {
+		fprintf(err,
+			"plugins.iperf3: %zu experimentIDs and %zu activityIDs: as many of each, "
+			"and at least one\n",
+			cfg->iperf_experiments.n, cfg->iperf_activities.n);
+		bad = 1;
+	}
+	if (cfg->iperf_src_max && cfg->iperf_src_max < cfg->iperf_src_min) {
+		fprintf(err, "plugins.iperf3: maxSourcePort is below minSourcePort\n");
+		bad = 1;
+	}
+	if (cfg->iperf_dst_max && cfg->iperf_dst_max < cfg->iperf_dst_min) {
+		fprintf(err, "plugins.iperf3: maxDestinationPort is below minDestinationPort\n");
+		bad = 1;
+	}
+	if (cfg->api && !cfg->api_port && !cfg->api_socket) {
+		fprintf(err, "plugins.api: neither bindPort nor socketPath\n");
+		bad = 1;
+	}
+	for (size_t i = 0; i < cfg->scan_rules.n; i++) {
+		if (!rules[i].experiment || !rules[i].activity) {
+			fprintf(err, "plugins.scan.rules: rule %zu needs experiment and activity\n",
+				i + 1);
+			bad = 1;
+		}
+		if (rules[i].cgroup && rules[i].unit) {
+			fprintf(err, "plugins.scan.rules: rule %zu has a cgroup and a unit\n",
+				i + 1);
+			bad = 1;
+		}
+		*n_wild += count_wildcards(&rules[i]);
+	}
+	return bad;
+}
+
 /* What must hold between options. */
 static int check(const struct marker_config *cfg, FILE *err)
 {
 	const struct marker_rule *rules = cfg->rules.items;
 	size_t n_wild = cfg->match_all ? 1 : 0;
-	int bad = 0;
+	int bad = check_inputs(cfg, &n_wild, err);
 
 	if (cfg->match_all && (!cfg->experiment || !cfg->activity)) {
 		fprintf(err, "backends.marker.matchAll needs experiment and activity\n");
@@ -461,6 +923,8 @@ int marker_config_read(struct marker_config *cfg, int argc, char **argv, int *re
 	free(path);
 	if (!err)
 		err = opt_read_args(&marker_program, cfg, argc, argv, rest, stderr);
+	if (!err && !file_err)
+		file_err = settle_match_all(cfg, stderr);
 	if (!err && !file_err)
 		file_err = check(cfg, stderr);
 	return err ? -E2BIG : file_err;

@@ -8,6 +8,7 @@
 #include "registry/registry.h"
 
 enum marker_mode { MARKER_MODE_BPF = 0, MARKER_MODE_SOCKET };
+enum marker_enrichment { MARKER_ENRICH_LEAN = 0, MARKER_ENRICH_COMPATIBLE, MARKER_ENRICH_FULL };
 enum marker_entropy { MARKER_ENTROPY_RANDOM = 0, MARKER_ENTROPY_ZERO, MARKER_ENTROPY_HASH };
 
 /* A flow or a wildcard as it stands in the file; every text may be NULL. */
@@ -16,6 +17,13 @@ struct marker_rule {
 	char *src, *dst;           /* address or prefix */
 	char *src_port, *dst_port; /* number or range */
 	char *uid, *cgroup;
+	char *experiment, *activity, *strategy;
+};
+
+/* Connections by what they are on this host; lists left out match all. */
+struct marker_scan_rule {
+	struct opt_texts local_ports, remote_prefixes; /* ports or ranges; prefixes */
+	char *uid, *cgroup, *unit;
 	char *experiment, *activity, *strategy;
 };
 
@@ -43,6 +51,52 @@ struct marker_config {
 	int named_pipe; /* section present */
 	char *pipe_path;
 	char *control_path;
+	char *pid_path; /* NULL: none */
+
+	int api; /* section present */
+	char *api_address, *api_socket;
+	int64_t api_port; /* 0: the Unix socket only */
+	struct opt_texts api_hosts;
+	int api_dummy;
+
+	int listener; /* of fireflies: section present */
+	char *listener_address;
+	int64_t listener_port;
+	struct opt_texts relay_to; /* HOST:PORT */
+
+	int perfsonar; /* section present */
+	char *perfsonar_experiment, *perfsonar_activity;
+
+	int iperf;                                                          /* section present */
+	int64_t iperf_src_min, iperf_src_max, iperf_dst_min, iperf_dst_max; /* 0: no limit */
+	int iperf_random;
+	struct opt_texts iperf_experiments, iperf_activities;
+	char *iperf_cgroup;
+
+	int scan;                    /* section present */
+	struct opt_items scan_rules; /* struct marker_scan_rule */
+
+	int firefly; /* out: section present */
+	int64_t destination_port;
+	int send_to_destination, prepend_syslog, send_to_collector;
+	char *collector_address;
+	int64_t collector_port;
+	struct opt_texts collectors; /* HOST:PORT */
+	int enrich, enrichment_mode;
+	struct opt_map stun_mapping;
+	struct opt_texts stun_servers;
+
+	int exporter; /* Prometheus: section present */
+	char *exporter_address;
+	int64_t exporter_netlink_port, exporter_skops_port; /* 0: none */
+	int exporter_log;
+	int64_t exporter_flows_max; /* 0: no series of single flows */
+
+	int enrichers, netlink, skops; /* sections present */
+	int64_t enrich_period_ms;
+	int64_t netlink_protocol, netlink_ext, netlink_state;
+	char *skops_cgroup;
+	int skops_strategy;
 };
 
 extern const struct opt_program marker_program;

@@ -41,6 +41,9 @@ struct rules_flow_event {
 	struct scitag tag;
 	enum scitag_carrier carrier; /* CARRIER_NONE: as configured */
 	int standing;                /* marks one connection after another until it is ended */
+	/* for announcements, as the source of the event says; 0 and "" unsaid */
+	int64_t start_utc_us, end_utc_us;
+	char application[64];
 };
 
 /* m may be NULL: a rehearsal, or the mode without programs. apply, if given, is told of every flow
