@@ -57,6 +57,11 @@ static char *meaning(const struct opt *o, char *buf, size_t cap_bytes)
 		   ((o->type == OPT_SIZE || o->type == OPT_DURATION) && (o->min || o->max));
 	char value[OPT_WHY_BYTES];
 
+	if (o->type == OPT_SECTION) {
+		snprintf(buf, cap_bytes, "%s An empty one, {}, is on with all defaults.",
+			 o->help ?: "");
+		return buf;
+	}
 	snprintf(buf, cap_bytes, "%s%s%s%s%s%s%s", o->help ?: "", told ? " Value: " : "",
 		 told ? opt_expected(o, value, sizeof(value)) : "", told ? "." : "",
 		 o->default_text ? " Default: " : "",
@@ -137,11 +142,6 @@ struct dump {
 };
 
 static void dump_level(const struct dump *d, const char *prefix, int indent, int off);
-
-static void put_indent(const struct dump *d, int indent, int off)
-{
-	fprintf(d->out, "%*s%s", indent, "", off ? "# " : "");
-}
 
 static int is_listed(const struct opt *o, const char *prefix)
 {
@@ -253,6 +253,21 @@ static void put_comment(const struct dump *d, const struct opt *o, int indent)
 	fputc('\n', d->out);
 }
 
+/* "key: value"; behind a '#' what is not set, with what it would be. */
+static void put_leaf(const struct dump *d, const struct opt *o, const char *key, int indent,
+		     int off)
+{
+	int is_list = o->type == OPT_TEXTS || o->type == OPT_MAP || o->type == OPT_ITEMS;
+
+	put_comment(d, o, indent);
+	off |= o->type == OPT_TEXT && !*(char *const *)opt_at_const(o, d->config);
+	fprintf(d->out, "%*s%s%s:", indent, "", off ? "# " : "", key);
+	if (off && (is_list || o->type == OPT_TEXT))
+		fprintf(d->out, "%s%s\n", o->default_text ? " " : "", o->default_text ?: "");
+	else
+		put_value(d, o, indent);
+}
+
 /* Every key right under prefix, in the order of the table. off: the section is, so all of it is
  * shown as comments. */
 static void dump_level(const struct dump *d, const char *prefix, int indent, int off)
@@ -262,7 +277,7 @@ static void dump_level(const struct dump *d, const char *prefix, int indent, int
 	for (const struct opt *o = d->opts; !is_end(o); o++) {
 		char path[OPT_PATH_BYTES], below[OPT_PATH_BYTES + 1];
 		const struct opt *first = d->opts, *exact = NULL;
-		int part, is_leaf, is_off;
+		int part, is_off;
 
 		if (!is_listed(o, prefix))
 			continue;
@@ -277,27 +292,16 @@ static void dump_level(const struct dump *d, const char *prefix, int indent, int
 		for (const struct opt *e = d->opts; !is_end(e); e++)
 			if (e->key && !strcmp(e->key, path))
 				exact = e;
-		is_leaf = exact && exact->type != OPT_SECTION;
-		if (exact)
-			put_comment(d, exact, indent);
-		put_indent(d, indent, 0);
-		if (is_leaf) {
-			is_off = off || (exact->type == OPT_TEXT &&
-					 !*(char *const *)opt_at_const(exact, d->config));
-			fprintf(d->out, "%s%.*s:", is_off ? "# " : "", part, o->key + len);
-			if (is_off)
-				fprintf(d->out, "%s%s\n", exact->default_text ? " " : "",
-					exact->default_text ?: "");
-			else
-				put_value(d, exact, indent);
+		if (exact && exact->type != OPT_SECTION) {
+			put_leaf(d, exact, path + len, indent, off);
 			continue;
 		}
-		is_off = off || (exact && !*(const int *)opt_at_const(exact, d->config)) ||
-			 (!exact && !has_lines(d, below));
-		fprintf(d->out, "%s%.*s:%s\n", is_off ? "# " : "", part, o->key + len,
-			is_off && exact                   ? " {}"
-			: !has_lines(d, below) && !is_off ? " {}"
-							  : "");
+		if (exact)
+			put_comment(d, exact, indent);
+		is_off = off || (exact ? !*(const int *)opt_at_const(exact, d->config)
+				       : !has_lines(d, below));
+		fprintf(d->out, "%*s%s%s:%s\n", indent, "", is_off ? "# " : "", path + len,
+			is_off || has_lines(d, below) ? "" : " {}");
 		dump_level(d, below, indent + INDENT, is_off);
 	}
 }

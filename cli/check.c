@@ -147,7 +147,8 @@ static void check_registry(const char *path, struct finding *f)
 
 /* --- configurations ------------------------------------------------------------------------------ */
 
-/* How many lines of errors the file has as a configuration of this program. */
+/* How foreign the file is to this program: 0 it is accepted; a key at the top that is not known
+ * counts for more than any other error. */
 static int count_errors(const struct opt_program *p, size_t config_bytes, const char *path)
 {
 	void *config = calloc(1, config_bytes);
@@ -160,8 +161,10 @@ static int count_errors(const struct opt_program *p, size_t config_bytes, const 
 		n = 1;
 	if (err)
 		fclose(err);
-	for (const char *line = said; n && line; line = strchr(line + 1, '\n'))
+	for (char *line = said; n && line; line = strchr(line + 1, '\n'))
 		n++;
+	for (char *line = said; n && line && (line = strstr(line, ":1: unknown key")); line++)
+		n += 1000;
 	free(said);
 	if (config)
 		opt_free(p, config);
@@ -169,7 +172,7 @@ static int count_errors(const struct opt_program *p, size_t config_bytes, const 
 	return n;
 }
 
-/* The one it has fewer errors as; what is wrong is said on stderr. */
+/* Of the program it is less foreign to; what is wrong is said on stderr. */
 static void check_configuration(const char *path, struct finding *f)
 {
 	char *argv[] = {(char *)"check", (char *)"--conf", strdup(path), NULL};

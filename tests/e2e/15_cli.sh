@@ -109,6 +109,18 @@ same "a registry" "registry true" "$(kind registry/scitags.json)"
 same "a shrunken registry" "registry false" "$(kind "$work/www/small.json")"
 same "an observer's configuration" "configuration true" "$(kind "$work/observer.yaml")"
 same "a marker's configuration" "configuration true" "$(kind "$work/marker.yaml")"
+cat >"$work/conf.yaml" <<'YAML'
+pidPath: /var/run/flowd-go.pid
+workDir: /var/cache/flowd-go
+plugins:
+  namedPipe: {maxReaders: 5, buffSize: 1000, pipePath: np}
+backends:
+  marker:
+    targetInterfaces: ["lo"]
+    markingStrategy: hopbyhop
+YAML
+same "flowd-go's configuration is a marker's" "of scitag-marker" \
+	"$("$scitag" check --json "$work/conf.yaml" 2>/dev/null | jq -r '.[0].found')"
 exits "a bad configuration" 3 "$scitag" check "$work/bad.yaml"
 check "is said with its place" grep -q 'bad.yaml:1:16: http.listen: ' "$work/exits.out"
 exits "a torn capture" 5 "$scitag" check "$work/cut.pcap"

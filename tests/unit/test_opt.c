@@ -741,7 +741,8 @@ static void a_dump_is_for_people(void **state)
 	assert_non_null(strstr(text, "\n# user:\n"));
 	assert_non_null(strstr(text, "\ninterfaces:\n  - lo\n"));
 	assert_non_null(strstr(text, "\nmapping: {}\n"));
-	assert_non_null(strstr(text, "  # A pipe.\n  # pipe: {}\n    # Path. Default: np.\n"
+	assert_non_null(strstr(text, "  # A pipe. An empty one, {}, is on with all defaults.\n"
+				     "  # pipe:\n    # Path. Default: np.\n"
 				     "    # path: np\n"));
 	assert_null(strstr(text, "old"));
 	free(text);
