@@ -370,6 +370,8 @@ int db_open(struct db **out, const char *path, const struct store_config *cfg,
 	}
 	err = open_handle(db);
 	if (!err)
+		err = readers_open(db);
+	if (!err)
 		err = figures_of(db, db->saved, figures);
 	if (err) {
 		log_msg(LOG_LEVEL_ERROR, ROOM, "open %s: %s", path,

@@ -124,6 +124,7 @@ int levels_fold(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s);
 int levels_trim(struct db *db);
 
 /* sqlite_query.c */
+int readers_open(struct db *db);
 void readers_close(struct db *db);
 
 #endif

@@ -16,10 +16,29 @@
 
 /* --- readers ------------------------------------------------------------------------------- */
 
+static int connect_reader(const struct db *db, struct reader *r)
+{
+	int rc = sqlite_connect(db, &r->handle);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(r->handle, "PRAGMA query_only = ON; SELECT count(*) FROM meta",
+				  NULL, NULL, NULL);
+	return sqlite_errno(rc);
+}
+
+/* All at once and with a first read, which opens the log: the program may lose its rights later. */
+int readers_open(struct db *db)
+{
+	int err = 0;
+
+	for (int i = 0; i < READERS && !err; i++)
+		err = connect_reader(db, &db->readers[i]);
+	return err;
+}
+
 static int take_reader(struct db *db, struct reader **out)
 {
 	struct reader *r = NULL;
-	int rc = SQLITE_OK;
 
 	pthread_mutex_lock(&db->readers_lock);
 	while (!r) {
@@ -32,15 +51,10 @@ static int take_reader(struct db *db, struct reader **out)
 	r->busy = 1;
 	pthread_mutex_unlock(&db->readers_lock);
 	*out = r;
-	if (r->handle)
-		return 0;
-	rc = sqlite_connect(db, &r->handle);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(r->handle, "PRAGMA query_only = ON", NULL, NULL, NULL);
-	return sqlite_errno(rc);
+	return r->handle ? 0 : connect_reader(db, r);
 }
 
-/* A connection that failed is closed: the next question starts with a new one. */
+/* A connection that failed is closed: the next question tries a new one. */
 static void give_reader(struct db *db, struct reader *r, int failed)
 {
 	if (failed) {

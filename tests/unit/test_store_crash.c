@@ -348,6 +348,50 @@ static void a_write_error_pauses_history_and_close_does_not_hang(void **state)
 	store_close(s);
 }
 
+/* --- rights -------------------------------------------------------------------------------- */
+
+/* The directory is root's alone; the program opens its files and then becomes nobody. */
+static int work_as_nobody(void)
+{
+	struct store *s = open_store();
+
+	if (setgid(65534) < 0 || setuid(65534) < 0)
+		return 1;
+	for (int i = 0; i < 2000; i++) { /* enough for checkpoints */
+		put_second(s, T0 + i);
+		if (i % 100 == 0 && store_flush(s, 10000) < 0)
+			return 2;
+	}
+	if (store_flush(s, 10000) < 0)
+		return 3;
+	if (total(s, T0, T0 + 2000, 10).packets != 2000 * ROWS)
+		return 4;
+	store_close(s);
+	return 0;
+}
+
+static void rights_may_be_dropped_once_it_is_open(void **state)
+{
+	struct store *s;
+	pid_t child;
+	int how;
+
+	(void)state;
+	if (getuid() != 0) {
+		print_message("only root can become somebody else # SKIP\n");
+		skip();
+	}
+	child = fork();
+	if (child == 0)
+		_exit(work_as_nobody());
+	assert_int_equal(waitpid(child, &how, 0), child);
+	assert_true(WIFEXITED(how));
+	assert_int_equal(WEXITSTATUS(how), 0);
+	s = open_store();
+	assert_int_equal(total(s, T0, T0 + 2000, 10).packets, 2000 * ROWS);
+	store_close(s);
+}
+
 /* --- company ------------------------------------------------------------------------------- */
 
 static void somebody_elses_lock_is_waited_for(void **state)
@@ -431,6 +475,7 @@ int main(void)
 		WITH_DIR(every_second_is_synced),
 		WITH_DIR(a_full_disk_pauses_history_and_nothing_else),
 		WITH_DIR(a_write_error_pauses_history_and_close_does_not_hang),
+		WITH_DIR(rights_may_be_dropped_once_it_is_open),
 		WITH_DIR(somebody_elses_lock_is_waited_for),
 		WITH_DIR(readers_see_whole_seconds_only),
 	};
