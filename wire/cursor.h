@@ -187,7 +187,10 @@ static __always_inline const __u8 *cursor_peek(const struct cursor *c, __u32 at,
 #ifdef __bpf__
 	const __u8 *p = c->base + at;
 
-	return p + len_bytes > c->end ? 0 : p;
+	if (p + len_bytes > c->end)
+		return 0;
+	__asm__("" : "+r"(p)); /* or clang 14 selects a pointer and compares again */
+	return p;
 #else
 	return at > c->len || len_bytes > c->len - at ? 0 : c->base + at;
 #endif

@@ -761,49 +761,51 @@ enum packet_plain_kind {
 	PACKET_PLAIN_IPV4,
 };
 
-/* Look at the ethertype, behind VLAN tags, and for options. *at: where the IP header begins. */
-static __always_inline enum packet_plain_kind packet_plain_kind(struct packet *p,
-								const struct cursor *c, __u32 *at)
+/* Look at the ethertype, behind VLAN tags, and for options. *at: where the IP header begins;
+ * *h: its bytes, 40 or (IPv4) 20 of them. */
+static __always_inline enum packet_plain_kind
+packet_plain_kind(struct packet *p, const struct cursor *c, __u32 *at, const __u8 **h)
 {
-	const __u8 *h = cursor_peek(c, 0, 34);
+	const __u8 *e = cursor_peek(c, 0, 34);
 	__u32 type;
 
-	if (!h)
+	if (!e)
 		return PACKET_PLAIN_NONE;
-	type = wire_be16(h + 12);
+	type = wire_be16(e + 12);
 	*at = 14;
 	if (type == PACKET_TYPE_VLAN || type == PACKET_TYPE_QINQ) {
-		p->vlan[0] = wire_be16(h + 14) & 0xFFF;
+		p->vlan[0] = wire_be16(e + 14) & 0xFFF;
 		p->n_vlans = 1;
-		type = wire_be16(h + 16);
+		type = wire_be16(e + 16);
 		*at = 18;
 		if (type == PACKET_TYPE_VLAN) {
-			p->vlan[1] = wire_be16(h + 18) & 0xFFF;
+			p->vlan[1] = wire_be16(e + 18) & 0xFFF;
 			p->n_vlans = 2;
-			type = wire_be16(h + 20);
+			type = wire_be16(e + 20);
 			*at = 22;
 		}
 	}
-	if (type == PACKET_TYPE_IPV4)
-		return PACKET_PLAIN_IPV4;
-	if (type != PACKET_TYPE_IPV6)
-		return PACKET_PLAIN_NONE;
-	h = cursor_peek(c, *at, 40);
-	if (!h)
-		return PACKET_PLAIN_NONE;
-	return h[6] == PACKET_NEXT_TCP || h[6] == PACKET_NEXT_UDP ? PACKET_PLAIN_IPV6
-								  : PACKET_PLAIN_IPV6_OPTIONS;
+	if (type == PACKET_TYPE_IPV6) {
+		*h = cursor_peek(c, *at, 40);
+		if (!*h)
+			return PACKET_PLAIN_NONE;
+		if ((*h)[6] == PACKET_NEXT_TCP || (*h)[6] == PACKET_NEXT_UDP)
+			return PACKET_PLAIN_IPV6;
+		return PACKET_PLAIN_IPV6_OPTIONS;
+	}
+	if (type == PACKET_TYPE_IPV4) {
+		*h = cursor_peek(c, *at, 20);
+		if (*h)
+			return PACKET_PLAIN_IPV4;
+	}
+	return PACKET_PLAIN_NONE;
 }
 
 static __always_inline int packet_plain_ipv6(struct packet *p, const struct cursor *c, __u32 at,
-					     int options)
+					     const __u8 *h, int options)
 {
-	const __u8 *h = cursor_peek(c, at, 40);
-	__u32 word, next, header_bytes = 40;
+	__u32 word = wire_be32(h), next = h[6], header_bytes = 40;
 
-	if (!h)
-		return PACKET_GO_ON;
-	word = wire_be32(h);
 	if (word >> 28 != 6)
 		return PACKET_GO_ON;
 	p->ip_offset = at;
@@ -811,7 +813,6 @@ static __always_inline int packet_plain_ipv6(struct packet *p, const struct curs
 	p->label = word & SCITAG_LABEL_MASK;
 	p->traffic_class = word >> 20;
 	p->key.family = 6;
-	next = h[6];
 	if (options && next == PACKET_NEXT_HOP_BY_HOP) {
 		if (!packet_plain_option(&p->hop_by_hop, c, at + 40, &next))
 			return PACKET_GO_ON;
@@ -832,11 +833,10 @@ static __always_inline int packet_plain_ipv6(struct packet *p, const struct curs
 	return PACKET_OK;
 }
 
-static __always_inline int packet_plain_ipv4(struct packet *p, const struct cursor *c, __u32 at)
+static __always_inline int packet_plain_ipv4(struct packet *p, const struct cursor *c, __u32 at,
+					     const __u8 *h)
 {
-	const __u8 *h = cursor_peek(c, at, 20);
-
-	if (!h || h[0] != 0x45 || (wire_be16(h + 6) & 0x3FFF))
+	if (h[0] != 0x45 || (wire_be16(h + 6) & 0x3FFF))
 		return PACKET_GO_ON;
 	p->ip_offset = at;
 	p->ip_bytes = wire_be16(h + 2);
@@ -851,15 +851,15 @@ static __always_inline int packet_plain_ipv4(struct packet *p, const struct curs
 
 /* *p must be zero, and is anything when the answer is PACKET_GO_ON. */
 static __always_inline int packet_plain_read(struct packet *p, const struct cursor *c, __u32 at,
-					     enum packet_plain_kind kind)
+					     const __u8 *h, enum packet_plain_kind kind)
 {
 	switch (kind) {
 	case PACKET_PLAIN_IPV6:
-		return packet_plain_ipv6(p, c, at, 0);
+		return packet_plain_ipv6(p, c, at, h, 0);
 	case PACKET_PLAIN_IPV6_OPTIONS:
-		return packet_plain_ipv6(p, c, at, 1);
+		return packet_plain_ipv6(p, c, at, h, 1);
 	case PACKET_PLAIN_IPV4:
-		return packet_plain_ipv4(p, c, at);
+		return packet_plain_ipv4(p, c, at, h);
 	default:
 		return PACKET_GO_ON;
 	}
@@ -868,9 +868,10 @@ static __always_inline int packet_plain_read(struct packet *p, const struct curs
 static __always_inline int packet_plain(struct packet *p, const struct cursor *c)
 {
 	__u32 at = 0;
-	enum packet_plain_kind kind = packet_plain_kind(p, c, &at);
+	const __u8 *h = 0;
+	enum packet_plain_kind kind = packet_plain_kind(p, c, &at, &h);
 
-	return packet_plain_read(p, c, at, kind);
+	return packet_plain_read(p, c, at, h, kind);
 }
 
 #ifdef __bpf__

@@ -59,7 +59,7 @@ static __always_inline __u32 tap_option_cell(__u32 value)
 }
 
 /* Seen flows: one of a kind for every CPU, direct-mapped, second chance. */
-#define TAP_FLOWS 32768u
+#define TAP_FLOWS 32768u /* 2^15 */
 
 struct tap_slot {
 	struct tap_cell cells[TAP_PLANES][TAP_CELLS];
