@@ -200,47 +200,40 @@ static int take_lock(struct db *db)
 	return 0;
 }
 
-static int create_schema(struct db *db)
+/* Is the file ours to write? Looks only: what is refused stays as it is. */
+static int check_schema(struct db *db, int *is_new)
 {
-	char sql[128];
-	int64_t tables;
-	int err = sqlite_number(db, &tables, 0, "SELECT count(*) FROM sqlite_schema");
-
-	if (err)
-		return err;
-	if (tables) {
-		snprintf(db->error, sizeof(db->error), "not a database of this program");
-		return -EPROTONOSUPPORT;
-	}
-	err = sqlite_run(db, store_schema);
-	if (err)
-		return err;
-	snprintf(sql, sizeof(sql), "INSERT INTO meta VALUES ('created_utc_s', %" PRId64 ")",
-		 (int64_t)(clock_utc_us() / US_PER_S));
-	err = sqlite_run(db, sql);
-	if (err)
-		return err;
-	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d; PRAGMA application_id = %d;",
-		 SCHEMA_VERSION, APPLICATION_ID);
-	return sqlite_run(db, sql);
-}
-
-static int open_schema(struct db *db)
-{
-	int64_t version;
-	int err = sqlite_run(db, "BEGIN IMMEDIATE");
+	int64_t version, tables;
+	int err = sqlite_number(db, &version, 0, "PRAGMA user_version");
 
 	if (!err)
-		err = sqlite_number(db, &version, 0, "PRAGMA user_version");
-	if (!err && version == 0)
-		err = create_schema(db);
-	if (!err && version > SCHEMA_VERSION) {
+		err = sqlite_number(db, &tables, 0, "SELECT count(*) FROM sqlite_schema");
+	if (err)
+		return err;
+	*is_new = tables == 0;
+	if (version == SCHEMA_VERSION || *is_new)
+		return 0;
+	if (version > SCHEMA_VERSION)
 		snprintf(db->error, sizeof(db->error),
 			 "its schema is version %" PRId64 ", this program knows up to %d", version,
 			 SCHEMA_VERSION);
-		err = -EPROTONOSUPPORT;
-	}
-	return err ? err : sqlite_run(db, "COMMIT");
+	else
+		snprintf(db->error, sizeof(db->error), "not a database of this program");
+	return -EPROTONOSUPPORT;
+}
+
+static int create_schema(struct db *db)
+{
+	char sql[256];
+	int err = sqlite_run(db, "BEGIN IMMEDIATE");
+
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO meta VALUES ('created_utc_s', %" PRId64 ");"
+		 "PRAGMA user_version = %d; PRAGMA application_id = %d; COMMIT;",
+		 (int64_t)(clock_utc_us() / US_PER_S), SCHEMA_VERSION, APPLICATION_ID);
+	if (!err)
+		err = sqlite_run(db, store_schema);
+	return err ? err : sqlite_run(db, sql);
 }
 
 static int load_state(struct db *db)
@@ -317,7 +310,7 @@ static int prepare_all(struct db *db)
 static int open_handle(struct db *db)
 {
 	int rc = sqlite_connect(db, &db->handle);
-	int err;
+	int err, is_new = 0;
 
 	if (rc != SQLITE_OK) {
 		err = sqlite_fail(db, rc);
@@ -325,11 +318,13 @@ static int open_handle(struct db *db)
 	}
 	err = add_functions(db);
 	if (!err)
+		err = check_schema(db, &is_new);
+	if (!err)
 		err = sqlite_run(db, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; "
 				     "PRAGMA synchronous = FULL; "
 				     "PRAGMA journal_size_limit = 8388608;");
-	if (!err)
-		err = open_schema(db);
+	if (!err && is_new)
+		err = create_schema(db);
 	if (!err)
 		err = load_state(db);
 	return err ? err : prepare_all(db);

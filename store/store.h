@@ -116,8 +116,9 @@ struct store_config {
 };
 void store_config_default(struct store_config *c);
 
-/* Opens, migrates, rolls up what a stop left open. -EIO, -EACCES, -EPROTONOSUPPORT (unknown URL or a
- * newer schema); said in the log. */
+/* Opens or creates; what a stop left open is rolled up with the next second. -EIO, -ENOENT, -EACCES,
+ * -EBUSY (another observer writes it), -EPROTONOSUPPORT (unknown URL, a newer schema, a file of
+ * another program); said in the log. A file that cannot be used is never touched. */
 int store_open(struct store **out, const struct store_config *cfg);
 /* Writes everything handed over so far, then closes. Takes NULL. */
 void store_close(struct store *s);
@@ -182,7 +183,8 @@ struct store_result {
 	size_t n_points, n_series, n_gaps;
 	struct store_series *series; /* by total bytes, descending; rest last */
 	struct store_gap *gaps;
-	/* Unregistered labels only, after the filter's source/direction/time part: for the noise floor. */
+	/* For the noise floor: all rows of grade unregistered and carrier label in the range that the
+	 * filter's conditions on source, direction and family let through, whatever it says of tags. */
 	struct traffic_value unregistered_labels;
 };
 /* 0 and *out (store_result_free it), -EINVAL (step or range), -E2BIG (more than 11,000 points),
