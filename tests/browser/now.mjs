@@ -107,7 +107,7 @@ const minutes = Number(process.env.SCREENSHOT_MINUTES ?? 0);
 await sleep(minutes ? minutes * 60_000 : 12_000);
 const shot = process.env.SCREENSHOT;
 if (shot) {
-  await page.setViewportSize({ width: 1280, height: 1180 });
+  await page.setViewportSize({ width: 1280, height: 980 });
   await sleep(2000);
   await page.screenshot({ path: shot });
   await page.setViewportSize({ width: 1280, height: 800 });
