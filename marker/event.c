@@ -9,7 +9,7 @@
 
 #define FIELDS_MAX 10
 
-static int address(uint8_t out[16], const char *text, uint8_t *family)
+int event_address(uint8_t out[16], const char *text, uint8_t *family)
 {
 	char buf[INET6_ADDRSTRLEN + 2];
 	size_t n = strlen(text);
@@ -42,7 +42,7 @@ static int port(uint16_t *out, const char *text)
 {
 	uint16_t min, max;
 
-	if (*text < '0' || *text > '9' || rules_ports(&min, &max, text) || min != max)
+	if (*text < '0' || *text > '9' || rules_ports(&min, &max, text) || min != max || !min)
 		return -EINVAL;
 	*out = min;
 	return 0;
@@ -95,11 +95,11 @@ int event_parse(struct rules_flow_event *out, const char *line, int with_state,
 		REFUSE("no protocol \"%s\": tcp, udp or sctp", f[0]);
 	memset(&e.key, 0, sizeof(e.key));
 	e.key.protocol = (uint8_t)protocol;
-	if (address(e.key.src_ip, f[1], &e.key.family))
+	if (event_address(e.key.src_ip, f[1], &e.key.family))
 		REFUSE("no address \"%s\"", f[1]);
 	if (port(&e.key.src_port, f[2]))
 		REFUSE("no port \"%s\"", f[2]);
-	if (address(e.key.dst_ip, f[3], &family))
+	if (event_address(e.key.dst_ip, f[3], &family))
 		REFUSE("no address \"%s\"", f[3]);
 	if (port(&e.key.dst_port, f[4]))
 		REFUSE("no port \"%s\"", f[4]);

@@ -16,6 +16,10 @@
 int event_parse(struct rules_flow_event *out, const char *line, int with_state,
 		const struct registry *reg, char *why, size_t why_cap_bytes);
 
+/* An address of either family, with or without brackets; IPv4 as v4-mapped. *family is 4 or 6.
+ * -EINVAL. */
+int event_address(uint8_t out[16], const char *text, uint8_t *family);
+
 /* "tcp 2001:db8:1::10 1094 2001:db8:2::20 40000"; buf of 128 bytes is enough. Returns buf. */
 char *event_format_key(char *buf, size_t cap_bytes, const struct flow_key *key);
 

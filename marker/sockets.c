@@ -86,6 +86,10 @@ static int take(const struct nlmsghdr *answer, uint8_t protocol, struct socket_i
 	out->key.family = 6;
 	out->cookie = (uint64_t)m.id.idiag_cookie[1] << 32 | m.id.idiag_cookie[0];
 	out->inode = m.idiag_inode;
+	out->uid = m.idiag_uid;
+	p = netlink_find(answer, sizeof(m), INET_DIAG_CGROUP_ID, sizeof(out->cgroup_id));
+	if (p)
+		memcpy(&out->cgroup_id, p, sizeof(out->cgroup_id));
 	out->state = m.idiag_state;
 	/* tcp_info grows with the kernel: take what both sides know */
 	p = netlink_find(answer, sizeof(m), INET_DIAG_INFO,

@@ -11,6 +11,8 @@ struct sockets; /* opaque */
 struct socket_info {
 	struct flow_key key; /* src is the local end */
 	uint64_t cookie;
+	uint64_t cgroup_id;        /* of the process that made it, version 2; 0 unknown */
+	uint32_t uid;              /* its owner */
 	uint32_t inode;            /* 0: orphaned, no process holds it */
 	uint8_t state;             /* TCP's number; 1 ESTABLISHED */
 	uint32_t packet_bytes_max; /* longest IPv6 packet that TCP builds now; 0 unknown */

@@ -36,7 +36,7 @@ for f in $(git ls-files '*.c' '*.h' 2>/dev/null); do
 	*) grep -Hn '#include <sqlite3.h>' "$f" && bad=1 ;;
 	esac
 	case $f in
-	web/http.c | tests/*) ;;
+	web/http.c | marker/http.c | tests/*) ;;
 	*) grep -Hn '#include <microhttpd.h>' "$f" && bad=1 ;;
 	esac
 done
