@@ -37,12 +37,13 @@ struct aggregate *aggregate_open(uint32_t own_unregistered)
 	return a;
 }
 
-/* How many of a plane's touched cells get rows of their own. */
+/* How many of a plane's touched cells get rows of their own. Folded are the grades whose numbers anybody
+ * can make up. */
 static uint32_t own_rows(const struct aggregate *a, const struct plane *p)
 {
-	return p->key.grade == GRADE_UNREGISTERED && p->n_touched > a->own_unregistered
-		       ? a->own_unregistered
-		       : p->n_touched;
+	const int folds = p->key.grade == GRADE_UNREGISTERED || p->key.grade == GRADE_DISAGREE;
+
+	return folds && p->n_touched > a->own_unregistered ? a->own_unregistered : p->n_touched;
 }
 
 void aggregate_close(struct aggregate *a)

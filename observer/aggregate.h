@@ -12,8 +12,8 @@
 
 struct aggregate; /* opaque */
 
-/* own_unregistered: how many unregistered tags of a plane get rows of their own, the largest first;
- * the rest is folded into one. NULL: no memory. */
+/* own_unregistered: how many tags of a plane of grade unregistered or disagree get rows of their own, the
+ * largest first; the rest is folded into one. NULL: no memory. */
 struct aggregate *aggregate_open(uint32_t own_unregistered);
 void aggregate_close(struct aggregate *a);
 /* Add one observation to the current second. No allocation but a plane's first use. */

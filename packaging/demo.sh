@@ -52,13 +52,13 @@ database: {url: "sqlite:$work/observer.db"}
 site: {prefixes: ["2001:db8:1::/48", "192.0.2.0/24"]}
 registry: {refresh: 0, cache: ""}
 EOF
-"$BIN/scitag-observer" --conf "$work/observer.yaml" &
+"$BIN/scitag-observer" --conf "$work/observer.yaml" 2>"$work/observer.log" &
 observer=$!
 pids=$observer
 tries=0
 until curl -fs "http://127.0.0.1:$PORT/readyz" >/dev/null 2>&1; do
 	kill -0 "$observer" 2>/dev/null || {
-		echo "demo: scitag-observer ended; its reason is above" >&2
+		cat "$work/observer.log" >&2
 		exit 1
 	}
 	tries=$((tries + 1))
