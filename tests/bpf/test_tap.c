@@ -84,6 +84,15 @@ static int attached_program(const char *interface)
 	return query.prog_id ? bpf_prog_get_fd_by_id(query.prog_id) : -1;
 }
 
+static int is_attached(const char *interface)
+{
+	int fd = attached_program(interface);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static void feed(int program_fd, const __u8 *bytes, __u32 len_bytes, int repeat)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes, .data_size_in = len_bytes,
@@ -519,7 +528,7 @@ static void a_foreign_program_is_left_alone(void **state)
 	assert_non_null(strstr(why, "id "));
 	assert_non_null(strstr(why, "tap_count"));
 	close_tap();
-	assert_int_equal(attached_program("tapb"), -1);
+	assert_false(is_attached("tapb"));
 }
 
 static void what_cannot_be_opened_says_why(void **state)
@@ -623,13 +632,112 @@ static void a_killed_process_leaves_nothing(void **state)
 	}
 	close(ready[1]);
 	assert_int_equal(read(ready[0], &byte, 1), 1);
-	assert_true(attached_program("tapb") >= 0);
+	assert_true(is_attached("tapb"));
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	close(ready[0]);
-	for (int i = 0; i < 100 && attached_program("tapb") >= 0; i++)
+	for (int i = 0; i < 100 && is_attached("tapb"); i++)
 		usleep(20000); /* the kernel closes files after the parent has heard */
-	assert_int_equal(attached_program("tapb"), -1);
+	assert_false(is_attached("tapb"));
+}
+
+/* An environment variable's number, to make a test longer. */
+static int times(const char *name, int usual)
+{
+	const char *value = getenv(name);
+
+	return value ? atoi(value) : usual;
+}
+
+/* How many XDP programs of the tap's name the kernel holds. */
+static int programs_left(void)
+{
+	struct bpf_prog_info info;
+	__u32 id = 0, len;
+	int n = 0, fd;
+
+	while (bpf_prog_get_next_id(id, &id) == 0) {
+		fd = bpf_prog_get_fd_by_id(id);
+		if (fd < 0)
+			continue;
+		memset(&info, 0, sizeof(info));
+		len = sizeof(info);
+		if (!bpf_obj_get_info_by_fd(fd, &info, &len))
+			n += !strncmp(info.name, "tap_", 4);
+		close(fd);
+	}
+	return n;
+}
+
+/* A ping through the tapped interface while taps come and go, and are killed: every reply arrives, and
+ * nothing is left in the kernel. TAP_CYCLES and TAP_KILLS make it longer. */
+static void an_innocent_ping_loses_nothing(void **state)
+{
+	int cycles = times("TAP_CYCLES", 12), kills = times("TAP_KILLS", 4), sent = 0, received = 0;
+	int programs = programs_left(), out[2];
+	char command[512], line[256];
+	pid_t other = fork(), child, pinger;
+	FILE *ping;
+
+	(void)state;
+	if (other == 0) { /* the far end's namespace */
+		if (unshare(CLONE_NEWNET) == 0)
+			pause();
+		_exit(1);
+	}
+	usleep(200000);
+	snprintf(command, sizeof(command),
+		 "ip link add tapx type veth peer name tapy && ip link set tapx netns %d && "
+		 "ip addr add 192.0.2.1/24 dev tapy && ip link set tapy up && "
+		 "nsenter -t %d -n sh -c 'ip addr add 192.0.2.2/24 dev tapx && ip link set tapx "
+		 "up' && "
+		 "ping -q -c 1 -W 2 192.0.2.2 >/dev/null",
+		 other, other);
+	assert_int_equal(run(command), 0);
+	assert_int_equal(pipe(out), 0);
+	pinger = fork();
+	if (pinger == 0) {
+		dup2(out[1], STDOUT_FILENO);
+		execlp("ping", "ping", "-q", "-i", "0.002", "-w", "600", "192.0.2.2", NULL);
+		_exit(1);
+	}
+	close(out[1]);
+	for (int i = 0; i < cycles; i++) {
+		open_tap(&(struct tap_config){.interface = "tapy", .generic_only = i % 2});
+		usleep(20000);
+		close_tap();
+	}
+	for (int i = 0; i < kills; i++) {
+		child = fork();
+		if (child == 0) {
+			open_tap(&(struct tap_config){.interface = "tapy", .generic_only = i % 2});
+			pause();
+		}
+		for (int k = 0; k < 250 && !is_attached("tapy"); k++)
+			usleep(20000);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		for (int k = 0; k < 250 && is_attached("tapy"); k++)
+			usleep(20000);
+	}
+	usleep(100000);
+	kill(pinger, SIGINT);
+	waitpid(pinger, NULL, 0);
+	ping = fdopen(out[0], "r");
+	assert_non_null(ping);
+	while (fgets(line, sizeof(line), ping))
+		if (strstr(line, "packets transmitted"))
+			sscanf(line, "%d packets transmitted, %d received", &sent, &received);
+	fclose(ping);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	print_message("%d taps, %d killed, %d of %d replies\n", cycles + kills, kills, received,
+		      sent);
+	assert_true(sent > 100);
+	assert_in_range(sent - received, 0, 1); /* one may be on its way when we stop */
+	for (int k = 0; k < 250 && programs_left() > programs; k++)
+		usleep(20000);
+	assert_int_equal(programs_left(), programs);
 }
 
 static void a_lost_interface_is_noticed(void **state)
@@ -674,6 +782,7 @@ int main(void)
 		cmocka_unit_test_teardown(loopback_gets_the_generic_mode, after_test),
 		cmocka_unit_test_teardown(long_frames_come_in_pieces, after_test),
 		cmocka_unit_test_teardown(a_killed_process_leaves_nothing, after_test),
+		cmocka_unit_test_teardown(an_innocent_ping_loses_nothing, after_test),
 		cmocka_unit_test_teardown(a_lost_interface_is_noticed, after_test),
 	};
 
