@@ -82,6 +82,8 @@ struct marker_config {
 	char *collector_address;
 	int64_t collector_port;
 	struct opt_texts collectors; /* HOST:PORT */
+	uint64_t ongoing_s;          /* 0: never */
+	int64_t firefly_rate_per_s;  /* 0: no limit */
 	int enrich, enrichment_mode;
 	struct opt_map stun_mapping;
 	struct opt_texts stun_servers;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "marker/announce.h"
 #include "marker/config.h"
 #include "marker/control.h"
 #include "marker/event.h"
@@ -28,7 +29,7 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIGURATION = 3, EXIT_PERMISSION 
 #define TURN_NS   200000000L /* of the loop: lingering marks end on it */
 #define BEAT_NS   NS_PER_S
 #define SOCKETS_S 10 /* between looks at all sockets */
-#define FDS_MAX   (4 + CONTROL_CLIENTS + 1)
+#define FDS_MAX   (5 + CONTROL_CLIENTS + 1)
 
 struct marker {
 	struct marker_config cfg;
@@ -40,6 +41,7 @@ struct marker {
 	struct sockets *sockets;
 	struct pipe_input *pipe;
 	struct control *control;
+	struct announce *announce;
 	int signal_fd, timer_fd;
 	char interfaces[MARK_MAX_IFACES][IFNAMSIZ];
 	size_t n_interfaces;
@@ -219,6 +221,7 @@ static void flow_ends(void *arg, const struct flow_key *key)
 	struct marker *m = arg;
 	struct socket_info info;
 
+	announce_end(m->announce, key);
 	if (!m->mark && m->sockets && !sockets_look(m->sockets, key, &info))
 		set_options(m, info.inode, key, NULL);
 }
@@ -249,13 +252,34 @@ static void look_at_sockets(struct marker *m, int64_t now_mono_ns)
 		rules_sweep(m->rules, m->round, now_mono_ns);
 }
 
+/* Mark and announce. IPv4 and tag 0/0 are announced, though they cannot be marked; what the table
+ * of marks refuses for another reason is not. */
+static int take_event(struct marker *m, const struct rules_flow_event *e, enum rules_refusal *why)
+{
+	int announced = e->event == RULES_END ? announce_event(m->announce, e) : -ENOENT;
+	int err = rules_handle(m->rules, e, clock_mono_ns(), why);
+
+	if (e->event != RULES_END &&
+	    (!err || *why == RULES_REFUSED_FAMILY || *why == RULES_REFUSED_ANNOUNCE))
+		announced = announce_event(m->announce, e);
+	return announced ? err : 0;
+}
+
+/* Of a firefly that was relayed: it is announced already. */
+static void handle_relayed(void *arg, const struct rules_flow_event *e)
+{
+	struct marker *m = arg;
+
+	rules_handle(m->rules, e, clock_mono_ns(), NULL); /* counts its refusals */
+}
+
 static void handle_event(void *arg, const struct rules_flow_event *e)
 {
 	struct marker *m = arg;
 	enum rules_refusal why;
 	char text[128];
 
-	if (rules_handle(m->rules, e, clock_mono_ns(), &why))
+	if (take_event(m, e, &why))
 		log_limited(&m->refusals, LOG_LEVEL_WARN, "marker", "flow event refused, %s: %s",
 			    rules_refusal_name(why), event_format_key(text, sizeof(text), &e->key));
 }
@@ -270,7 +294,7 @@ static void answer_event(struct marker *m, enum rules_event event, char *text, F
 
 	if (event_parse(&e, text, 0, m->registry, why, sizeof(why)))
 		fprintf(out, "error: %s\n", why);
-	else if (rules_handle(m->rules, &e, clock_mono_ns(), &refusal))
+	else if (take_event(m, &e, &refusal))
 		fprintf(out, "error: refused: %s\n", rules_refusal_name(refusal));
 	else
 		fprintf(out, "ok\n");
@@ -354,6 +378,8 @@ static int open_all(struct marker *m)
 		err = mark_open(&m->mark, &options, names, m->n_interfaces, &m->adopted);
 	if (!err)
 		err = sockets_open(&m->sockets);
+	if (!err && !m->cfg.dry_run)
+		err = announce_open(&m->announce, &m->cfg, handle_relayed, m);
 	if (!err)
 		err = rules_open(&m->rules, &m->cfg, m->mark, m->carrier, &hooks);
 	if (!err) {
@@ -375,6 +401,7 @@ static void close_all(struct marker *m, int keep)
 		mark_detach(m->mark, m->interfaces[i]);
 	pipe_close(m->pipe);
 	control_close(m->control);
+	announce_close(m->announce, keep);
 	rules_close(m->rules);
 	sockets_close(m->sockets);
 	mark_close(m->mark);
@@ -445,6 +472,7 @@ static void turn(struct marker *m)
 		sd_notify(0, "WATCHDOG=1");
 	}
 	rules_tick(m->rules, now);
+	announce_tick(m->announce);
 	if (m->look_at_sockets || now - m->looked_mono_ns >= SOCKETS_S * NS_PER_S)
 		look_at_sockets(m, now);
 }
@@ -463,6 +491,7 @@ static int loop(struct marker *m)
 		fds[n++] = (struct pollfd){.fd = m->timer_fd, .events = POLLIN};
 		fds[n++] = (struct pollfd){.fd = sockets_fd(m->sockets), .events = POLLIN};
 		fds[n++] = (struct pollfd){.fd = m->pipe ? pipe_fd(m->pipe) : -1, .events = POLLIN};
+		fds[n++] = (struct pollfd){.fd = announce_fd(m->announce), .events = POLLIN};
 		first_control = n;
 		for (size_t i = 0; i < n_control; i++)
 			fds[n++] = (struct pollfd){.fd = control_fd[i], .events = POLLIN};
@@ -475,6 +504,8 @@ static int loop(struct marker *m)
 			m->look_at_sockets = 1;
 		if (fds[3].revents)
 			pipe_drain(m->pipe, m->registry, handle_event, m);
+		if (fds[4].revents)
+			announce_serve(m->announce);
 		for (size_t i = first_control; i < n; i++)
 			if (fds[i].revents)
 				control_serve(m->control, fds[i].fd, answer, m);

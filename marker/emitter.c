@@ -1,0 +1,442 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "marker/emitter.h"
+
+#define APPLICATION "scitag-marker"
+#define FRESH_NS    NS_PER_S  /* a sample that old is still good */
+#define RETRY_NS    1000000LL /* when the rate held something back */
+
+enum { LIST_NONE, LIST_DUE, LIST_LIVE, LIST_COUNT };
+
+struct row {
+	struct flow_key key;
+	struct scitag tag;
+	uint8_t list;
+	uint8_t started, ended; /* its START is out; it has ended, END is due */
+	uint8_t sampled;        /* last is something */
+	uint32_t bucket_next, prev, next;
+	int64_t start_utc_us, end_utc_us;
+	int64_t due_mono_ns; /* of the next ONGOING, on LIST_LIVE */
+	int64_t sampled_mono_ns;
+	uint64_t sent_before_bytes, received_before_bytes; /* by the connection, at START */
+	struct tcp_sample last;
+	char application[64];
+};
+
+struct list {
+	uint32_t head, tail;
+};
+
+struct emitter {
+	struct emitter_options options;
+	struct emitter_hooks hooks;
+	char host[64];
+	struct row *rows; /* 1..flows_max; 0 stands for none */
+	uint32_t *buckets;
+	uint32_t n_buckets, n_used, free; /* rows that were ever used; those that are free again */
+	struct list lists[LIST_COUNT];
+	struct emitter_counters counters;
+	uint64_t secret;
+};
+
+/* --- the table --------------------------------------------------------------------------------- */
+
+static uint32_t bucket_of(const struct emitter *e, const struct flow_key *key)
+{
+	uint64_t k[5], h = e->secret;
+
+	memcpy(k, key, sizeof(k));
+	for (int i = 0; i < 5; i++) {
+		h = (h ^ k[i]) * 0x9e3779b97f4a7c15ULL;
+		h ^= h >> 29;
+	}
+	return (uint32_t)h & (e->n_buckets - 1);
+}
+
+static struct row *find(const struct emitter *e, const struct flow_key *key)
+{
+	for (uint32_t i = e->buckets[bucket_of(e, key)]; i; i = e->rows[i].bucket_next)
+		if (!memcmp(&e->rows[i].key, key, sizeof(*key)))
+			return &e->rows[i];
+	return NULL;
+}
+
+static void unlist(struct emitter *e, struct row *row)
+{
+	struct list *l = &e->lists[row->list];
+
+	if (row->list == LIST_NONE)
+		return;
+	*(row->prev ? &e->rows[row->prev].next : &l->head) = row->next;
+	*(row->next ? &e->rows[row->next].prev : &l->tail) = row->prev;
+	e->counters.due -= row->list == LIST_DUE;
+	row->list = LIST_NONE;
+}
+
+/* Both lists are in the order of time: a row comes in at the end. */
+static void enlist(struct emitter *e, struct row *row, uint8_t list)
+{
+	struct list *l = &e->lists[list];
+	uint32_t self = (uint32_t)(row - e->rows);
+
+	unlist(e, row);
+	row->list = list;
+	row->prev = l->tail;
+	row->next = 0;
+	*(l->tail ? &e->rows[l->tail].next : &l->head) = self;
+	l->tail = self;
+	e->counters.due += list == LIST_DUE;
+}
+
+static struct row *add(struct emitter *e, const struct flow_key *key)
+{
+	uint32_t i = e->free, *bucket = &e->buckets[bucket_of(e, key)];
+	struct row *row;
+
+	if (i)
+		e->free = e->rows[i].next;
+	else if (e->n_used < e->options.flows_max)
+		i = ++e->n_used;
+	else
+		return NULL;
+	row = &e->rows[i];
+	memset(row, 0, sizeof(*row));
+	row->key = *key;
+	row->bucket_next = *bucket;
+	*bucket = i;
+	e->counters.active++;
+	return row;
+}
+
+static void take_out(struct emitter *e, struct row *row)
+{
+	uint32_t self = (uint32_t)(row - e->rows), *at = &e->buckets[bucket_of(e, &row->key)];
+
+	unlist(e, row);
+	while (*at != self)
+		at = &e->rows[*at].bucket_next;
+	*at = row->bucket_next;
+	row->next = e->free;
+	e->free = self;
+	e->counters.active--;
+}
+
+int emitter_open(struct emitter **out, const struct emitter_options *options,
+		 const struct emitter_hooks *hooks)
+{
+	struct emitter *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->n_buckets = 64;
+	while (e->n_buckets < options->flows_max)
+		e->n_buckets *= 2;
+	e->options = *options;
+	e->hooks = *hooks;
+	e->secret = (uint64_t)clock_mono_ns() * 0x9e3779b97f4a7c15ULL;
+	snprintf(e->host, sizeof(e->host), "%s", options->host ? options->host : "");
+	e->rows = calloc(options->flows_max + 1, sizeof(*e->rows));
+	e->buckets = calloc(e->n_buckets, sizeof(*e->buckets));
+	if (!e->rows || !e->buckets) {
+		emitter_close(e);
+		return -ENOMEM;
+	}
+	*out = e;
+	return 0;
+}
+
+void emitter_close(struct emitter *e)
+{
+	if (!e)
+		return;
+	free(e->rows);
+	free(e->buckets);
+	free(e);
+}
+
+void emitter_set(struct emitter *e, const struct emitter_options *options)
+{
+	size_t flows_max = e->options.flows_max;
+
+	e->options = *options;
+	e->options.flows_max = flows_max;
+}
+
+/* --- what is said ------------------------------------------------------------------------------ */
+
+static uint64_t since(uint64_t now_bytes, uint64_t before_bytes)
+{
+	return now_bytes > before_bytes ? now_bytes - before_bytes : 0;
+}
+
+static void say(struct emitter *e, const struct row *row, enum firefly_state state,
+		int64_t now_utc_us)
+{
+	struct firefly ff = {.state = state,
+			     .key = row->key,
+			     .tag = row->tag,
+			     .current_utc_us = now_utc_us,
+			     .start_utc_us = row->start_utc_us,
+			     .end_utc_us = row->end_utc_us,
+			     .src_to_dst_bytes = FIREFLY_BYTES_UNSAID,
+			     .dst_to_src_bytes = FIREFLY_BYTES_UNSAID,
+			     .rtt_us = FIREFLY_RTT_UNSAID,
+			     .app = APPLICATION};
+	char buf[FIREFLY_EMIT_MAX_BYTES];
+	const char *start = buf;
+	int len_bytes;
+
+	memcpy(ff.host, e->host, sizeof(ff.host));
+	memcpy(ff.application, row->application, sizeof(ff.application));
+	e->hooks.map(e->hooks.arg, &ff.key);
+	if (row->sampled && state != FIREFLY_START) {
+		ff.src_to_dst_bytes = since(row->last.sent_bytes, row->sent_before_bytes);
+		ff.dst_to_src_bytes = since(row->last.received_bytes, row->received_before_bytes);
+	}
+	if (row->sampled && e->options.enrich) {
+		ff.rtt_us = row->last.rtt_us;
+		ff.tcp = row->last.tcp;
+	}
+	len_bytes = firefly_emit(&ff, buf, sizeof(buf));
+	if (len_bytes < 0)
+		return; /* cannot be: the required members are far shorter */
+	if (e->options.bare) {
+		start = memchr(buf, '{', (size_t)len_bytes);
+		len_bytes -= (int)(start - buf);
+	}
+	e->hooks.send(e->hooks.arg, start, (size_t)len_bytes, &row->key);
+	e->counters.emitted[state]++;
+}
+
+/* --- what is known of the connection ----------------------------------------------------------- */
+
+static void keep(struct row *row, const struct tcp_sample *s, int64_t now_mono_ns)
+{
+	struct tcp_sample old = row->last;
+
+	row->last = *s;
+	/* the last word of a connection leaves the algorithm out */
+	if (!s->tcp.congestion[0])
+		memcpy(row->last.tcp.congestion, old.tcp.congestion, sizeof(old.tcp.congestion));
+	row->sampled = 1;
+	row->sampled_mono_ns = now_mono_ns;
+}
+
+static int look(struct emitter *e, struct row *row, int64_t now_mono_ns)
+{
+	struct tcp_sample s;
+	int err;
+
+	if (row->sampled && now_mono_ns - row->sampled_mono_ns < FRESH_NS && !row->ended)
+		return 0;
+	err = e->hooks.look(e->hooks.arg, &row->key, row->last.cookie, &s);
+	if (!err)
+		keep(row, &s, now_mono_ns);
+	return err;
+}
+
+struct looking {
+	struct emitter *e;
+	int64_t now_mono_ns;
+};
+
+static void take_sample(void *arg, const struct flow_key *key, const struct tcp_sample *s)
+{
+	struct looking *l = arg;
+	struct row *row = find(l->e, key);
+
+	if (row && !row->ended && (!row->last.cookie || row->last.cookie == s->cookie))
+		keep(row, s, l->now_mono_ns);
+}
+
+/* Many at a time share one question. */
+static void look_ahead(struct emitter *e, int64_t now_mono_ns)
+{
+	struct looking l = {e, now_mono_ns};
+	size_t stale = 0;
+
+	for (uint32_t i = e->lists[LIST_LIVE].head; i && stale <= EMITTER_LOOKS_MAX;
+	     i = e->rows[i].next) {
+		const struct row *row = &e->rows[i];
+
+		if (row->due_mono_ns > now_mono_ns)
+			break;
+		stale += row->last.cookie && now_mono_ns - row->sampled_mono_ns >= FRESH_NS;
+	}
+	if (stale > EMITTER_LOOKS_MAX)
+		e->hooks.each(e->hooks.arg, take_sample, &l);
+}
+
+/* --- begin and end ----------------------------------------------------------------------------- */
+
+/* What is still to be said of a row whose place is needed, whatever the rate. */
+static void finish(struct emitter *e, struct row *row, int64_t now_utc_us)
+{
+	if (!row->started)
+		say(e, row, FIREFLY_START, now_utc_us);
+	say(e, row, FIREFLY_END, now_utc_us);
+	take_out(e, row);
+}
+
+static void end(struct emitter *e, struct row *row, int64_t end_utc_us)
+{
+	row->ended = 1;
+	row->end_utc_us = end_utc_us > row->start_utc_us ? end_utc_us : row->start_utc_us;
+	if (row->list != LIST_DUE)
+		enlist(e, row, LIST_DUE);
+}
+
+int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
+		  const char *application, int64_t start_utc_us, struct emitter_time now)
+{
+	struct row *row = find(e, key);
+
+	e->counters.received++;
+	if (row && !row->ended && row->tag.experiment == tag.experiment &&
+	    row->tag.activity == tag.activity) {
+		e->counters.renewed++;
+		return 0;
+	}
+	if (row && !row->ended) {
+		look(e, row, now.mono_ns);
+		end(e, row, now.utc_us);
+	}
+	if (row)
+		finish(e, row, now.utc_us);
+	row = add(e, key);
+	if (!row) {
+		e->counters.full++;
+		return -ENOSPC;
+	}
+	row->tag = tag;
+	row->start_utc_us = start_utc_us ? start_utc_us : now.utc_us;
+	row->end_utc_us = FIREFLY_TIME_UNKNOWN;
+	snprintf(row->application, sizeof(row->application), "%s",
+		 *application ? application : APPLICATION " v" SCITAG_VERSION);
+	if (!look(e, row, now.mono_ns)) {
+		row->sent_before_bytes = row->last.sent_bytes;
+		row->received_before_bytes = row->last.received_bytes;
+	}
+	enlist(e, row, LIST_DUE);
+	e->counters.started++;
+	return 0;
+}
+
+int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_us,
+		struct emitter_time now)
+{
+	struct row *row = find(e, key);
+
+	e->counters.received++;
+	if (!row || row->ended) {
+		e->counters.unknown++;
+		return -ENOENT;
+	}
+	row->sampled_mono_ns = INT64_MIN / 2; /* no fresh sample is good enough: this is the last */
+	look(e, row, now.mono_ns);
+	end(e, row, end_utc_us ? end_utc_us : now.utc_us);
+	e->counters.ended++;
+	return 0;
+}
+
+void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tcp_sample *s,
+		  struct emitter_time now)
+{
+	struct row *row = find(e, key);
+	struct tcp_sample live;
+
+	if (!row || row->ended)
+		return;
+	/* word comes late: the ports may be another connection's by now */
+	if (row->last.cookie ? row->last.cookie != s->cookie
+			     : !e->hooks.look(e->hooks.arg, key, 0, &live))
+		return;
+	keep(row, s, now.mono_ns);
+	end(e, row, now.utc_us);
+	e->counters.gone++;
+}
+
+void emitter_end_all(struct emitter *e, struct emitter_time now)
+{
+	while (e->lists[LIST_LIVE].head) {
+		struct row *row = &e->rows[e->lists[LIST_LIVE].head];
+
+		look(e, row, now.mono_ns);
+		end(e, row, now.utc_us);
+	}
+	for (uint32_t i = e->lists[LIST_DUE].head; i; i = e->rows[i].next)
+		if (!e->rows[i].ended)
+			end(e, &e->rows[i], now.utc_us);
+}
+
+/* --- time -------------------------------------------------------------------------------------- */
+
+static void say_due(struct emitter *e, struct row *row, struct emitter_time now)
+{
+	if (!row->started) {
+		say(e, row, FIREFLY_START, now.utc_us);
+		row->started = 1;
+		row->due_mono_ns = now.mono_ns + (int64_t)e->options.ongoing_s * NS_PER_S;
+		if (!row->ended)
+			enlist(e, row, LIST_LIVE);
+	} else {
+		say(e, row, FIREFLY_END, now.utc_us);
+		take_out(e, row);
+	}
+}
+
+static void say_ongoing(struct emitter *e, struct row *row, struct emitter_time now)
+{
+	int was_there = row->last.cookie != 0;
+
+	if (look(e, row, now.mono_ns) == -ENOENT && was_there) { /* no word of it reached us */
+		end(e, row, now.utc_us);
+		e->counters.gone++;
+		return;
+	}
+	say(e, row, FIREFLY_ONGOING, now.utc_us);
+	row->due_mono_ns = now.mono_ns + (int64_t)e->options.ongoing_s * NS_PER_S;
+	enlist(e, row, LIST_LIVE);
+}
+
+void emitter_run(struct emitter *e, struct emitter_time now)
+{
+	struct list *due = &e->lists[LIST_DUE], *live = &e->lists[LIST_LIVE];
+	size_t left = EMITTER_BATCH;
+
+	for (; due->head && left; left--) {
+		if (!e->hooks.may(e->hooks.arg, now.mono_ns))
+			return;
+		say_due(e, &e->rows[due->head], now);
+	}
+	if (!e->options.ongoing_s)
+		return;
+	look_ahead(e, now.mono_ns);
+	for (; live->head && e->rows[live->head].due_mono_ns <= now.mono_ns && left; left--) {
+		if (!e->hooks.may(e->hooks.arg, now.mono_ns))
+			return;
+		say_ongoing(e, &e->rows[live->head], now);
+	}
+}
+
+int64_t emitter_next(const struct emitter *e, int64_t now_mono_ns)
+{
+	const struct list *live = &e->lists[LIST_LIVE];
+	int64_t due_mono_ns;
+
+	if (e->lists[LIST_DUE].head)
+		return now_mono_ns + RETRY_NS;
+	if (!e->options.ongoing_s || !live->head)
+		return INT64_MAX;
+	due_mono_ns = e->rows[live->head].due_mono_ns;
+	return due_mono_ns > now_mono_ns + RETRY_NS ? due_mono_ns : now_mono_ns + RETRY_NS;
+}
+
+void emitter_count(const struct emitter *e, struct emitter_counters *out)
+{
+	*out = e->counters;
+}

@@ -1,0 +1,84 @@
+/* Which flow deserves which firefly, and when: START when it begins, ONGOING at an interval, END when
+ * it ends or its connection is gone. A flow is known by its five-tuple; begun again it says nothing,
+ * unless its tag changed: then the old one ends and a new one begins. What the rate does not let out
+ * at once stays due in the flow's own row, so that nothing is lost and nothing said twice.
+ *
+ * The bytes of a flow are those of its connection since the flow began. The table is bounded,
+ * refuses when full, and counts: received = started + renewed + ended + full + unknown.
+ * Sends and asks through hooks; no socket, no clock. Not thread-safe. */
+#ifndef MARKER_EMITTER_H
+#define MARKER_EMITTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "firefly/firefly.h"
+#include "marker/tcp_info.h"
+
+#define EMITTER_LOOKS_MAX \
+	64                 /* connections asked for one by one; more at a time are asked at once */
+#define EMITTER_BATCH 1024 /* fireflies in one emitter_run() */
+
+struct emitter; /* opaque */
+
+struct emitter_time {
+	int64_t mono_ns, utc_us;
+};
+
+struct emitter_hooks {
+	/* may one more go now? */
+	int (*may)(void *arg, int64_t now_mono_ns);
+	/* key is the flow's own: its dst is the far end */
+	void (*send)(void *arg, const void *buf, size_t len_bytes, const struct flow_key *key);
+	/* as tcp_info_look() and tcp_info_each() */
+	int (*look)(void *arg, const struct flow_key *key, uint64_t cookie, struct tcp_sample *out);
+	int (*each)(void *arg,
+		    void (*each)(void *arg, const struct flow_key *key, const struct tcp_sample *s),
+		    void *each_arg);
+	/* how others know our source address */
+	void (*map)(void *arg, struct flow_key *key);
+	void *arg;
+};
+
+struct emitter_options {
+	size_t flows_max;
+	uint64_t ongoing_s; /* 0: never */
+	int enrich;         /* say what the kernel knows of the connection */
+	int bare;           /* JSON without a syslog header */
+	const char *host;   /* in the header */
+};
+
+struct emitter_counters {
+	uint64_t received, started, renewed, ended;
+	uint64_t full, unknown;            /* refused: the table is full; the end of no flow */
+	uint64_t gone;                     /* ended by their connection's end */
+	uint64_t emitted[FIREFLY_END + 1]; /* by state */
+	size_t active;                     /* flows in the table */
+	size_t due;                        /* of them, with a START or END still to be sent */
+};
+
+int emitter_open(struct emitter **out, const struct emitter_options *options,
+		 const struct emitter_hooks *hooks);
+/* Sends nothing: emitter_end_all() before it does. NULL is fine. */
+void emitter_close(struct emitter *e);
+/* For the flows that begin from now on, and the next interval of all others. */
+void emitter_set(struct emitter *e, const struct emitter_options *options);
+
+/* application may be "", start_utc_us 0: unsaid, ours and now. 0; -ENOSPC. */
+int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
+		  const char *application, int64_t start_utc_us, struct emitter_time now);
+/* end_utc_us may be 0: now. 0; -ENOENT. */
+int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_us,
+		struct emitter_time now);
+/* A connection went; s is its last word. Ends its flow, unless that is another connection's. */
+void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tcp_sample *s,
+		  struct emitter_time now);
+void emitter_end_all(struct emitter *e, struct emitter_time now);
+
+/* Send what is due. */
+void emitter_run(struct emitter *e, struct emitter_time now);
+/* When to run again, on the clock of now_mono_ns; INT64_MAX: no need. */
+int64_t emitter_next(const struct emitter *e, int64_t now_mono_ns);
+
+void emitter_count(const struct emitter *e, struct emitter_counters *out);
+
+#endif
