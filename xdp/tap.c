@@ -79,6 +79,9 @@ static int say(char *why, size_t cap_bytes, int err, const char *fmt, ...)
 
 /* libbpf talks a lot; what matters comes back as an error. */
 static int libbpf_line(enum libbpf_print_level level, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
+static int libbpf_line(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	char line[512];
 	size_t n;
