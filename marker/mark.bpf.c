@@ -51,7 +51,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 100000);
-	__type(key, struct flow_key);
+	__type(key, __u64);
 	__type(value, struct mark_flow);
 } mark_flows SEC(".maps");
 
@@ -97,12 +97,8 @@ struct { /* which flow a later fragment belongs to */
 	__type(value, struct flow_key);
 } mark_fragments SEC(".maps");
 
-struct { /* all flows and rules, also those that are gone */
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MARK_RESULT_COUNT);
-	__type(key, __u32);
-	__type(value, struct mark_count);
-} mark_totals SEC(".maps");
+const volatile struct mark_secret mark_secret; /* = settings' */
+__u8 mark_filter[1 << MARK_FILTER_BITS];
 
 /* --- looking ------------------------------------------------------------------------------- */
 
@@ -232,18 +228,49 @@ static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct 
 static __always_inline void count(struct mark_count *counts, __u32 result, __u32 packets,
 				  __u32 bytes)
 {
-	struct mark_count *total, *own;
-
 	if (result >= MARK_RESULT_COUNT)
 		return;
-	own = &counts[result];
-	__sync_fetch_and_add(&own->packets, packets);
-	__sync_fetch_and_add(&own->bytes, bytes);
-	total = bpf_map_lookup_elem(&mark_totals, &result);
-	if (total) {
-		total->packets += packets;
-		total->bytes += bytes;
+	counts += result;
+	__sync_fetch_and_add(&counts->packets, packets);
+	__sync_fetch_and_add(&counts->bytes, bytes);
+}
+
+/* Most packets of a flow leave from one CPU, and nothing interrupts us there: no lock is needed. */
+static __always_inline void count_flow(struct mark_flow *flow, __u32 result, __u32 packets,
+				       __u32 bytes)
+{
+	__u64 self = bpf_get_smp_processor_id() + 1;
+
+	if (!flow->owner)
+		__sync_val_compare_and_swap(&flow->owner, 0, self);
+	if (result || flow->owner != self) {
+		count(flow->counts, result, packets, bytes);
+		return;
 	}
+	flow->owned.packets += packets;
+	flow->owned.bytes += bytes;
+}
+
+static __always_inline int same_flow(const struct flow_key *a, const struct flow_key *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
+}
+
+static __always_inline struct mark_flow *find_flow(const struct flow_key *key)
+{
+	struct mark_secret secret;
+	struct mark_flow *flow;
+	__u64 place;
+
+	for (int i = 0; i < 5; i++)
+		secret.odd[i] = mark_secret.odd[i];
+	place = mark_hash(key, &secret);
+	if (!mark_filter[MARK_FILTER_OF(place)])
+		return 0;
+	flow = bpf_map_lookup_elem(&mark_flows, &place);
+	return flow && same_flow(&flow->key, key) ? flow : 0;
 }
 
 /* --- stamping ------------------------------------------------------------------------------ */
@@ -651,7 +678,7 @@ SEC("tc") int mark_egress(struct __sk_buff *skb)
 	struct flow_key key = {};
 	struct sight at = {};
 	struct mark_flow *flow;
-	struct mark_count *counts;
+	struct mark_rule *rule = 0;
 	struct mark_tag tag;
 	__u32 zero = 0, packets, bytes;
 	__u64 now_ns;
@@ -665,7 +692,7 @@ SEC("tc") int mark_egress(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (at.fragment == LATER_FRAGMENT)
 		recall_fragment(&at, &key);
-	flow = bpf_map_lookup_elem(&mark_flows, &key);
+	flow = find_flow(&key);
 	if (!flow) {
 		settings = bpf_map_lookup_elem(&mark_settings, &zero);
 		if (!settings || !settings->n_rules || !is_wide_area(&key))
@@ -676,24 +703,24 @@ SEC("tc") int mark_egress(struct __sk_buff *skb)
 	now_ns = bpf_ktime_get_coarse_ns();
 	if (flow) {
 		tag = flow->tag;
-		counts = flow->counts;
 		stale = flow->flags & MARK_FLOW_ONCE && is_stale(skb, &at, &key, flow);
 		if (!stale)
 			flow->seen_ns = now_ns;
 	} else {
-		struct mark_rule *rule = find_rule(skb, &key, settings);
-
+		rule = find_rule(skb, &key, settings);
 		if (!rule)
 			return TC_ACT_UNSPEC;
 		tag = rule->tag;
 		if (settings->entropy_key)
 			tag.label |= entropy_of(&key, settings->entropy_key);
-		counts = rule->counts;
 	}
 	packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
 	bytes = skb->wire_len;
 	result = stale ? MARK_STALE : stamp(skb, &at, &key, &tag, now_ns);
-	count(counts, result, packets, bytes);
+	if (flow)
+		count_flow(flow, result, packets, bytes);
+	else
+		count(rule->counts, result, packets, bytes);
 	return TC_ACT_UNSPEC;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -41,23 +42,21 @@ enum map_index {
 	MAP_IFACES,
 	MAP_NARROW,
 	MAP_FRAGMENTS,
-	MAP_TOTALS,
 	MAP_COUNT
 };
 static const char *const map_names[] = {
 	[MAP_FLOWS] = "mark_flows",         [MAP_RULES] = "mark_rules",
 	[MAP_SETTINGS] = "mark_settings",   [MAP_BEAT] = "mark_beat",
 	[MAP_IFACES] = "mark_ifaces",       [MAP_NARROW] = "mark_narrow",
-	[MAP_FRAGMENTS] = "mark_fragments", [MAP_TOTALS] = "mark_totals",
+	[MAP_FRAGMENTS] = "mark_fragments",
 };
 
 struct mark {
 	struct mark_bpf *skel;
 	struct mark_options opt;
 	char bpffs[PATH_BYTES / 2];
-	int map[MAP_COUNT]; /* owned by skel */
-	int n_cpus;
-	uint32_t n_rules;
+	int map[MAP_COUNT];            /* owned by skel */
+	struct mark_settings settings; /* as in the map */
 };
 
 /* Where one of our programs hangs. */
@@ -283,7 +282,6 @@ static void skeleton_maps(struct mark_bpf *skel, struct bpf_map *maps[MAP_COUNT]
 	maps[MAP_IFACES] = skel->maps.mark_ifaces;
 	maps[MAP_NARROW] = skel->maps.mark_narrow;
 	maps[MAP_FRAGMENTS] = skel->maps.mark_fragments;
-	maps[MAP_TOTALS] = skel->maps.mark_totals;
 }
 
 static int write_beat(int fd)
@@ -329,19 +327,38 @@ static int adopt(struct mark *m, uint32_t prog_id)
 		if (bpf_map__reuse_fd(maps[i], fds[i]))
 			goto out;
 	write_beat(fds[MAP_BEAT]); /* now: loading takes its time */
+	m->settings = settings;
 	adopted = 1;
 out:
 	close_maps(fds);
 	return adopted;
 }
 
+static int new_settings(struct mark_settings *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->layout = MARK_LAYOUT;
+	if (getrandom(&s->secret, sizeof(s->secret), 0) != sizeof(s->secret))
+		return -EIO;
+	for (int i = 0; i < 5; i++)
+		s->secret.odd[i] |= 1;
+	return 0;
+}
+
+static void add_to_filter(void *arg, const struct flow_key *key, const struct mark_flow *flow);
+
+static int write_settings(struct mark *m)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(m->map[MAP_SETTINGS], &zero, &m->settings, BPF_ANY);
+}
+
 int mark_open(struct mark **out, const struct mark_options *opt, const char *const *ifnames,
 	      size_t n, int *adopted)
 {
 	struct mark *m = calloc(1, sizeof(*m));
-	struct mark_settings settings = {.layout = MARK_LAYOUT};
 	struct bpf_map *maps[MAP_COUNT];
-	uint32_t zero = 0;
 	int err;
 
 	if (!m)
@@ -349,14 +366,14 @@ int mark_open(struct mark **out, const struct mark_options *opt, const char *con
 	libbpf_set_print(to_debug_log);
 	m->opt = *opt;
 	snprintf(m->bpffs, sizeof(m->bpffs), "%s", opt->bpffs ? opt->bpffs : BPFFS_DEFAULT);
-	m->n_cpus = libbpf_num_possible_cpus();
 	m->skel = mark_bpf__open();
-	if (!m->skel || m->n_cpus <= 0) {
+	if (!m->skel) {
 		err = log_fail(-ENOMEM, "mark", "open the programs");
 		goto fail;
 	}
 	bpf_map__set_max_entries(m->skel->maps.mark_flows, opt->flows_max);
 	*adopted = 0;
+	err = 0;
 	for (size_t i = 0; i < n && !*adopted && !opt->dry_run; i++) {
 		struct hook h = find(if_nametoindex(ifnames[i]), EGRESS);
 
@@ -368,7 +385,14 @@ int mark_open(struct mark **out, const struct mark_options *opt, const char *con
 				"%s: the running programs are of another layout; their marks end",
 				ifnames[i]);
 	}
-	err = mark_bpf__load(m->skel);
+	if (!*adopted)
+		err = new_settings(&m->settings);
+	if (!err) {
+		/* read-only data: what the table's places depend on costs nothing to look up */
+		memcpy((void *)(uintptr_t)&m->skel->rodata->mark_secret, &m->settings.secret,
+		       sizeof(m->settings.secret));
+		err = mark_bpf__load(m->skel);
+	}
 	if (err) {
 		log_fail(err, "mark", "load the programs%s",
 			 err == -EPERM ? " (CAP_BPF and CAP_NET_ADMIN are needed)" : "");
@@ -377,10 +401,9 @@ int mark_open(struct mark **out, const struct mark_options *opt, const char *con
 	skeleton_maps(m->skel, maps);
 	for (int i = 0; i < MAP_COUNT; i++)
 		m->map[i] = bpf_map__fd(maps[i]);
-	if (!*adopted)
-		err = bpf_map_update_elem(m->map[MAP_SETTINGS], &zero, &settings, BPF_ANY);
-	else if (!bpf_map_lookup_elem(m->map[MAP_SETTINGS], &zero, &settings))
-		m->n_rules = settings.n_rules;
+	if (*adopted) /* a new filter for the old table */
+		mark_each(m, add_to_filter, m);
+	err = write_settings(m);
 	if (!err)
 		err = mark_beat(m);
 	if (err) {
@@ -661,35 +684,112 @@ int mark_put_iface(struct mark *m, uint32_t ifindex, const struct mark_iface *in
 	return bpf_map_update_elem(m->map[MAP_IFACES], &ifindex, in, BPF_ANY);
 }
 
-int mark_put(struct mark *m, const struct flow_key *key, const struct mark_flow *flow)
+static uint64_t place_of(const struct mark *m, const struct flow_key *key)
 {
-	return bpf_map_update_elem(m->map[MAP_FLOWS], key, flow, BPF_ANY);
+	return mark_hash(key, &m->settings.secret);
+}
+
+/* A count that has reached its end is never lowered again: it stands for many, and does no harm. */
+static void filter_add(struct mark *m, uint64_t place)
+{
+	uint8_t *n = &m->skel->bss->mark_filter[MARK_FILTER_OF(place)];
+
+	if (*n < UINT8_MAX)
+		++*n;
+}
+
+static void add_to_filter(void *arg, const struct flow_key *key, const struct mark_flow *flow)
+{
+	struct mark *m = arg;
+
+	filter_add(m, place_of(m, key));
+}
+
+static void filter_remove(struct mark *m, uint64_t place)
+{
+	uint8_t *n = &m->skel->bss->mark_filter[MARK_FILTER_OF(place)];
+
+	if (*n < UINT8_MAX)
+		--*n;
 }
 
 int mark_get(const struct mark *m, const struct flow_key *key, struct mark_flow *out)
 {
-	return bpf_map_lookup_elem(m->map[MAP_FLOWS], key, out);
+	uint64_t place = place_of(m, key);
+	struct mark_flow flow;
+	int err = bpf_map_lookup_elem(m->map[MAP_FLOWS], &place, &flow);
+
+	if (err)
+		return err;
+	if (memcmp(&flow.key, key, sizeof(*key)))
+		return -ENOENT; /* another flow in its place */
+	flow.counts[MARK_DONE].packets += flow.owned.packets;
+	flow.counts[MARK_DONE].bytes += flow.owned.bytes;
+	memset(&flow.owned, 0, sizeof(flow.owned));
+	*out = flow;
+	return 0;
+}
+
+int mark_put(struct mark *m, const struct flow_key *key, const struct mark_flow *flow)
+{
+	uint64_t place = place_of(m, key);
+	struct mark_flow f, there;
+	int known = !bpf_map_lookup_elem(m->map[MAP_FLOWS], &place, &there), err;
+
+	if (known && memcmp(&there.key, key, sizeof(*key)))
+		return -EEXIST;
+	f = *flow;
+	f.key = *key;
+	f.owner = 0;
+	filter_add(m, place);
+	err = bpf_map_update_elem(m->map[MAP_FLOWS], &place, &f, BPF_ANY);
+	if (err || known)
+		filter_remove(m, place);
+	return err;
+}
+
+static void retire(struct mark *m, const struct mark_count counts[MARK_RESULT_COUNT])
+{
+	for (int r = 0; r < MARK_RESULT_COUNT; r++) {
+		m->settings.retired[r].packets += counts[r].packets;
+		m->settings.retired[r].bytes += counts[r].bytes;
+	}
 }
 
 int mark_drop(struct mark *m, const struct flow_key *key)
 {
-	return bpf_map_delete_elem(m->map[MAP_FLOWS], key);
+	uint64_t place = place_of(m, key);
+	struct mark_flow flow;
+	int err = mark_get(m, key, &flow);
+
+	if (!err)
+		err = bpf_map_delete_elem(m->map[MAP_FLOWS], &place);
+	if (err)
+		return err;
+	filter_remove(m, place);
+	retire(m, flow.counts);
+	return write_settings(m);
 }
 
 int mark_each(struct mark *m,
 	      void (*each)(void *arg, const struct flow_key *key, const struct mark_flow *flow),
 	      void *arg)
 {
-	struct flow_key key, next;
 	struct mark_flow flow;
-	int more = !bpf_map_get_next_key(m->map[MAP_FLOWS], NULL, &key);
+	uint64_t place, next;
+	int more = !bpf_map_get_next_key(m->map[MAP_FLOWS], NULL, &place);
 
 	while (more) {
+		struct flow_key key;
+
 		/* the successor first: each may drop the flow */
-		more = !bpf_map_get_next_key(m->map[MAP_FLOWS], &key, &next);
-		if (!bpf_map_lookup_elem(m->map[MAP_FLOWS], &key, &flow))
-			each(arg, &key, &flow);
-		key = next;
+		more = !bpf_map_get_next_key(m->map[MAP_FLOWS], &place, &next);
+		if (!bpf_map_lookup_elem(m->map[MAP_FLOWS], &place, &flow)) {
+			key = flow.key;
+			if (!mark_get(m, &key, &flow))
+				each(arg, &key, &flow);
+		}
+		place = next;
 	}
 	return 0;
 }
@@ -707,34 +807,34 @@ int mark_set_rules(struct mark *m, const struct mark_rule *rules, size_t n)
 
 	if (n > MARK_MAX_RULES)
 		return -E2BIG;
-	for (uint32_t i = 0; i < n && !err; i++) {
-		struct mark_rule now;
+	for (uint32_t i = 0; i < m->settings.n_rules || i < n; i++) {
+		struct mark_rule now = {0};
+		int known = i < m->settings.n_rules && !mark_get_rule(m, i, &now);
 
-		if (!mark_get_rule(m, i, &now) && i < m->n_rules &&
-		    !memcmp(&now, &rules[i], offsetof(struct mark_rule, counts)))
+		if (known && i < n && !memcmp(&now, &rules[i], offsetof(struct mark_rule, counts)))
 			continue;
-		err = bpf_map_update_elem(m->map[MAP_RULES], &i, &rules[i], BPF_ANY);
+		if (known)
+			retire(m, now.counts);
+		if (i < n && !err)
+			err = bpf_map_update_elem(m->map[MAP_RULES], &i, &rules[i], BPF_ANY);
 	}
 	if (!err)
-		m->n_rules = (uint32_t)n;
+		m->settings.n_rules = (uint32_t)n;
 	return err;
 }
 
 int mark_set_settings(struct mark *m, const struct mark_settings *s)
 {
-	struct mark_settings settings = *s;
-	uint32_t zero = 0;
-
-	settings.layout = MARK_LAYOUT;
-	settings.n_rules = m->n_rules;
-	return bpf_map_update_elem(m->map[MAP_SETTINGS], &zero, &settings, BPF_ANY);
+	m->settings.room_bytes = s->room_bytes;
+	m->settings.n_prefixes = s->n_prefixes;
+	m->settings.entropy_key = s->entropy_key;
+	memcpy(m->settings.prefixes, s->prefixes, sizeof(s->prefixes));
+	return write_settings(m);
 }
 
-int mark_get_settings(const struct mark *m, struct mark_settings *out)
+void mark_get_settings(const struct mark *m, struct mark_settings *out)
 {
-	uint32_t zero = 0;
-
-	return bpf_map_lookup_elem(m->map[MAP_SETTINGS], &zero, out);
+	*out = m->settings;
 }
 
 int mark_beat(struct mark *m)
@@ -742,19 +842,28 @@ int mark_beat(struct mark *m)
 	return write_beat(m->map[MAP_BEAT]);
 }
 
-int mark_totals(const struct mark *m, struct mark_count out[MARK_RESULT_COUNT])
+static void add_counts(void *arg, const struct flow_key *key, const struct mark_flow *flow)
 {
-	struct mark_count *per_cpu = calloc((size_t)m->n_cpus, sizeof(*per_cpu));
-	int err = per_cpu ? 0 : -ENOMEM;
+	struct mark_count *sum = arg;
 
-	for (uint32_t r = 0; r < MARK_RESULT_COUNT && !err; r++) {
-		out[r] = (struct mark_count){0, 0};
-		err = bpf_map_lookup_elem(m->map[MAP_TOTALS], &r, per_cpu);
-		for (int cpu = 0; !err && cpu < m->n_cpus; cpu++) {
-			out[r].packets += per_cpu[cpu].packets;
-			out[r].bytes += per_cpu[cpu].bytes;
+	for (int r = 0; r < MARK_RESULT_COUNT; r++) {
+		sum[r].packets += flow->counts[r].packets;
+		sum[r].bytes += flow->counts[r].bytes;
+	}
+}
+
+void mark_totals(struct mark *m, struct mark_count out[MARK_RESULT_COUNT])
+{
+	memcpy(out, m->settings.retired, sizeof(m->settings.retired));
+	mark_each(m, add_counts, out);
+	for (uint32_t i = 0; i < m->settings.n_rules; i++) {
+		struct mark_rule rule;
+
+		if (mark_get_rule(m, i, &rule))
+			continue;
+		for (int r = 0; r < MARK_RESULT_COUNT; r++) {
+			out[r].packets += rule.counts[r].packets;
+			out[r].bytes += rule.counts[r].bytes;
 		}
 	}
-	free(per_cpu);
-	return err;
 }

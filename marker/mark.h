@@ -50,7 +50,8 @@ int mark_clean(const char *bpffs, int dry_run);
 int mark_get_iface(const struct mark *m, uint32_t ifindex, struct mark_iface *out);
 int mark_put_iface(struct mark *m, uint32_t ifindex, const struct mark_iface *in);
 
-/* Flows. -E2BIG when the table is full, -ENOENT. A replaced flow's counts start again. */
+/* Flows. -E2BIG when the table is full, -ENOENT; -EEXIST if another flow has the same place (one in
+ * a billion). flow->key, owner and owned are filled in; counts go on from what flow says. */
 int mark_put(struct mark *m, const struct flow_key *key, const struct mark_flow *flow);
 int mark_get(const struct mark *m, const struct flow_key *key, struct mark_flow *out);
 int mark_drop(struct mark *m, const struct flow_key *key);
@@ -62,13 +63,14 @@ int mark_each(struct mark *m,
 /* Wildcards, first match wins; n <= MARK_MAX_RULES. Counts of a rule that did not change go on. */
 int mark_set_rules(struct mark *m, const struct mark_rule *rules, size_t n);
 int mark_get_rule(const struct mark *m, size_t i, struct mark_rule *out);
-/* layout and n_rules are filled in. */
+/* room_bytes, prefixes and entropy_key; the rest is this room's own. */
 int mark_set_settings(struct mark *m, const struct mark_settings *s);
-int mark_get_settings(const struct mark *m, struct mark_settings *out);
+void mark_get_settings(const struct mark *m, struct mark_settings *out);
 
 /* Once a second: I am alive. */
 int mark_beat(struct mark *m);
-int mark_totals(const struct mark *m, struct mark_count out[MARK_RESULT_COUNT]);
+/* Of all flows and rules, those that are gone too. */
+void mark_totals(struct mark *m, struct mark_count out[MARK_RESULT_COUNT]);
 
 const char *mark_result_name(enum mark_result r); /* "marked", "no_room", ... */
 /* "clsact prio 1" or "tcx", what hangs on the interface; "" if nothing of ours does. */

@@ -59,17 +59,45 @@ enum {                      /* mark_flow.flags */
        MARK_FLOW_STALE = 4, /* written by the kernel half: its ports were taken over */
 };
 
-/* One flow; key is struct flow_key. */
+/* A flow's place in the table: eight bytes, because the kernel's hash of a whole flow_key costs more
+ * than all else on the way of an unmarked packet. Multilinear in secret odd numbers; what meets the
+ * multiplication are words whose upper half was folded into the lower, for upper bits alone would
+ * reach few bits of the product. The whole key stands in the flow and is compared. */
+struct mark_secret {
+	__u64 odd[5];
+};
+static inline __attribute__((always_inline)) __u64 mark_hash(const struct flow_key *key,
+							     const struct mark_secret *secret)
+{
+	const __u64 *word = (const __u64 *)(const void *)key;
+	__u64 h = 0;
+
+	for (int i = 0; i < 5; i++)
+		h += (word[i] ^ word[i] >> 32) * secret->odd[i];
+	return h ^ h >> 32;
+}
+
+/* In front of the table: how many flows have a place that starts with these bits (255: many). Most
+ * packets of others end here, at a tenth of a look-up's cost. */
+#define MARK_FILTER_BITS      20
+#define MARK_FILTER_OF(place) ((place) >> (64 - MARK_FILTER_BITS))
+
+/* One flow; its key in the table is mark_hash(). */
 struct mark_flow {
+	struct flow_key key;
 	struct mark_tag tag;
 	__u32 flags;
 	__u32 isn;       /* TCP sequence number of the connection's own SYN */
 	__u32 isn_known; /* 0 until it was seen */
 	__u64 cookie;    /* of the socket that sends it; 0: none was seen */
 	__u64 seen_ns;   /* CLOCK_MONOTONIC_COARSE of the last packet; 0: none yet */
+	/* The CPU that sent the first packet counts marked ones here, without locking; mark_get() adds
+	 * them to counts[MARK_DONE]. */
+	__u64 owner; /* CPU number + 1; 0: none yet */
+	struct mark_count owned;
 	struct mark_count counts[MARK_RESULT_COUNT];
 };
-_Static_assert(sizeof(struct mark_flow) == 40 + 16 * MARK_RESULT_COUNT,
+_Static_assert(sizeof(struct mark_flow) == 104 + 16 * MARK_RESULT_COUNT,
 	       "mark_flow is shared with the kernel");
 
 /* One wildcard. A zero mask, port range 0..65535, uid and cgroup without their flag match all.
@@ -104,6 +132,8 @@ struct mark_settings {
 	__u32 n_prefixes;  /* peers it is kept free for; 0: all */
 	__u64 entropy_key; /* 0: labels of rules have no entropy; else keys their hash */
 	struct mark_prefix prefixes[MARK_MAX_PREFIXES];
+	struct mark_secret secret;                    /* the flows' places depend on it */
+	struct mark_count retired[MARK_RESULT_COUNT]; /* of flows and rules that are gone */
 };
 
 /* A destination behind a smaller MTU: what routers said, before we lowered it. */

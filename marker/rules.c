@@ -418,8 +418,10 @@ int rules_open(struct rules **out, const struct marker_config *cfg, struct mark 
 		return -ENOMEM;
 	}
 	/* a predecessor's key goes on, and with it the entropy of the flows that wildcards match */
-	if (m && !mark_get_settings(m, &settings))
+	if (m) {
+		mark_get_settings(m, &settings);
 		r->secret = settings.entropy_key;
+	}
 	while (!r->secret)
 		if (getrandom(&r->secret, sizeof(r->secret), 0) != sizeof(r->secret))
 			r->secret = (uint64_t)clock_mono_ns();

@@ -11,7 +11,7 @@ enum status_form { STATUS_TEXT, STATUS_JSON, STATUS_PROMETHEUS };
 
 struct status_source {
 	const struct rules *rules;
-	const struct mark *mark;       /* NULL in the mode without programs */
+	struct mark *mark;             /* NULL in the mode without programs */
 	const struct pipe_input *pipe; /* NULL: none */
 	const struct registry *registry;
 	char (*interfaces)[IFNAMSIZ];
