@@ -75,6 +75,7 @@ struct marker_config {
 
 	int scan;                    /* section present */
 	struct opt_items scan_rules; /* struct marker_scan_rule */
+	size_t n_scan_wildcards;     /* the last of rules, made of these by scan_set_wildcards() */
 
 	int firefly; /* out: section present */
 	int64_t destination_port;

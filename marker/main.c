@@ -16,6 +16,7 @@
 #include "marker/config.h"
 #include "marker/control.h"
 #include "marker/event.h"
+#include "marker/inputs.h"
 #include "marker/mark.h"
 #include "marker/nic.h"
 #include "marker/optmode.h"
@@ -29,7 +30,7 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIGURATION = 3, EXIT_PERMISSION 
 #define TURN_NS   200000000L /* of the loop: lingering marks end on it */
 #define BEAT_NS   NS_PER_S
 #define SOCKETS_S 10 /* between looks at all sockets */
-#define FDS_MAX   (5 + CONTROL_CLIENTS + 1)
+#define FDS_MAX   (5 + INPUTS_FDS + CONTROL_CLIENTS + 1)
 
 struct marker {
 	struct marker_config cfg;
@@ -40,6 +41,7 @@ struct marker {
 	struct rules *rules;
 	struct sockets *sockets;
 	struct pipe_input *pipe;
+	struct inputs *inputs;
 	struct control *control;
 	struct announce *announce;
 	int signal_fd, timer_fd;
@@ -273,15 +275,24 @@ static void handle_relayed(void *arg, const struct rules_flow_event *e)
 	rules_handle(m->rules, e, clock_mono_ns(), NULL); /* counts its refusals */
 }
 
-static void handle_event(void *arg, const struct rules_flow_event *e)
+static int handle_input(void *arg, const struct rules_flow_event *e, enum rules_refusal *why)
 {
 	struct marker *m = arg;
-	enum rules_refusal why;
 	char text[128];
+	int err = take_event(m, e, why);
 
-	if (take_event(m, e, &why))
+	if (err)
 		log_limited(&m->refusals, LOG_LEVEL_WARN, "marker", "flow event refused, %s: %s",
-			    rules_refusal_name(why), event_format_key(text, sizeof(text), &e->key));
+			    rules_refusal_name(*why),
+			    event_format_key(text, sizeof(text), &e->key));
+	return err;
+}
+
+static void handle_event(void *arg, const struct rules_flow_event *e)
+{
+	enum rules_refusal why;
+
+	handle_input(arg, e, &why);
 }
 
 /* --- the control socket ------------------------------------------------------------------------ */
@@ -300,9 +311,8 @@ static void answer_event(struct marker *m, enum rules_event event, char *text, F
 		fprintf(out, "ok\n");
 }
 
-static void answer(void *arg, char *line, FILE *out)
+static void write_status(struct marker *m, enum status_form form, FILE *out)
 {
-	struct marker *m = arg;
 	struct status_source s = {.rules = m->rules,
 				  .mark = m->mark,
 				  .pipe = m->pipe,
@@ -312,6 +322,18 @@ static void answer(void *arg, char *line, FILE *out)
 				  .carrier = m->carrier,
 				  .adopted = m->adopted,
 				  .started_utc_us = m->started_utc_us};
+
+	status_write(&s, form, out);
+}
+
+static void write_metrics(void *arg, FILE *out)
+{
+	write_status(arg, STATUS_PROMETHEUS, out);
+}
+
+static void answer(void *arg, char *line, FILE *out)
+{
+	struct marker *m = arg;
 	char *rest = line + strcspn(line, " ");
 
 	if (*rest)
@@ -321,7 +343,7 @@ static void answer(void *arg, char *line, FILE *out)
 	else if (!strcmp(line, "unmark"))
 		answer_event(m, RULES_END, rest, out);
 	else if (!strcmp(line, "status"))
-		status_write(&s,
+		write_status(m,
 			     !strcmp(rest, "json")         ? STATUS_JSON
 			     : !strcmp(rest, "prometheus") ? STATUS_PROMETHEUS
 							   : STATUS_TEXT,
@@ -358,6 +380,10 @@ static int open_all(struct marker *m)
 					     .bpffs = m->cfg.bpffs,
 					     .dry_run = m->cfg.dry_run};
 	const struct rules_hooks hooks = {flow_begins, flow_ends, m};
+	struct inputs_options inputs = {.cfg = &m->cfg,
+					.handle = handle_input,
+					.metrics = write_metrics,
+					.arg = m};
 	const char *names[MARK_MAX_IFACES];
 	int err;
 
@@ -382,6 +408,11 @@ static int open_all(struct marker *m)
 		err = announce_open(&m->announce, &m->cfg, handle_relayed, m);
 	if (!err)
 		err = rules_open(&m->rules, &m->cfg, m->mark, m->carrier, &hooks);
+	inputs.registry = m->registry;
+	inputs.rules = m->rules;
+	inputs.sockets = m->sockets;
+	if (!err)
+		err = inputs_open(&m->inputs, &inputs);
 	if (!err) {
 		look_at_sockets(m, clock_mono_ns()); /* of what was taken over */
 		err = rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
@@ -390,6 +421,8 @@ static int open_all(struct marker *m)
 		err = attach_all(m);
 	if (!err && m->cfg.named_pipe && !m->cfg.dry_run)
 		err = pipe_open(&m->pipe, m->cfg.pipe_path);
+	if (!err && !m->cfg.dry_run)
+		err = inputs_start(m->inputs);
 	return err;
 }
 
@@ -399,6 +432,7 @@ static void close_all(struct marker *m, int keep)
 {
 	for (size_t i = 0; m->mark && !keep && i < m->n_interfaces; i++)
 		mark_detach(m->mark, m->interfaces[i]);
+	inputs_close(m->inputs);
 	pipe_close(m->pipe);
 	control_close(m->control);
 	announce_close(m->announce, keep);
@@ -429,15 +463,16 @@ static void reload(struct marker *m)
 	}
 	if (next.mode != old.mode || next.flows_max != old.flows_max ||
 	    strcmp(next.control_path, old.control_path) || next.named_pipe != old.named_pipe ||
-	    strcmp(next.pipe_path, old.pipe_path)) {
+	    strcmp(next.pipe_path, old.pipe_path) || !inputs_may_change(&old, &next)) {
 		log_msg(LOG_LEVEL_ERROR, "marker",
-			"reload: mode, mapSize, control and pipe change at a restart only; "
+			"reload: mode, mapSize, control, pipe, API and metrics change at a restart "
+			"only; "
 			"the old configuration stays in force");
 		marker_config_free(&next);
 		return;
 	}
 	m->cfg = next;
-	if (choose_interfaces(m) || choose_strategy(m) ||
+	if (choose_interfaces(m) || choose_strategy(m) || inputs_configure(m->inputs) ||
 	    rules_configure(m->rules, &m->cfg, m->registry, m->carrier) ||
 	    (m->mark && attach_all(m))) {
 		log_msg(LOG_LEVEL_ERROR, "marker", "reload: back to the old configuration");
@@ -445,6 +480,7 @@ static void reload(struct marker *m)
 		m->carrier = old_carrier;
 		memcpy(m->interfaces, old_names, sizeof(old_names));
 		m->n_interfaces = n_old;
+		inputs_configure(m->inputs);
 		rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
 		marker_config_free(&next);
 		return;
@@ -472,6 +508,8 @@ static void turn(struct marker *m)
 		sd_notify(0, "WATCHDOG=1");
 	}
 	rules_tick(m->rules, now);
+	if (inputs_tick(m->inputs, now))
+		rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
 	announce_tick(m->announce);
 	if (m->look_at_sockets || now - m->looked_mono_ns >= SOCKETS_S * NS_PER_S)
 		look_at_sockets(m, now);
@@ -485,6 +523,7 @@ static int loop(struct marker *m)
 		struct pollfd fds[FDS_MAX];
 		int control_fd[CONTROL_CLIENTS + 1];
 		size_t n = 0, n_control = control_fds(m->control, control_fd), first_control;
+		size_t first_input;
 		uint64_t expirations;
 
 		fds[n++] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
@@ -495,18 +534,21 @@ static int loop(struct marker *m)
 		first_control = n;
 		for (size_t i = 0; i < n_control; i++)
 			fds[n++] = (struct pollfd){.fd = control_fd[i], .events = POLLIN};
-		if (poll(fds, n, -1) < 0) {
+		first_input = n;
+		n += inputs_fds(m->inputs, fds + n);
+		if (poll(fds, n, inputs_timeout_ms(m->inputs)) < 0) {
 			if (errno == EINTR)
 				continue;
 			return 0;
 		}
+		inputs_serve(m->inputs); /* first: an END says more than that a socket went */
 		if (fds[2].revents && sockets_drain(m->sockets, socket_gone, m) == -ENOBUFS)
 			m->look_at_sockets = 1;
 		if (fds[3].revents)
 			pipe_drain(m->pipe, m->registry, handle_event, m);
 		if (fds[4].revents)
 			announce_serve(m->announce);
-		for (size_t i = first_control; i < n; i++)
+		for (size_t i = first_control; i < first_input; i++)
 			if (fds[i].revents)
 				control_serve(m->control, fds[i].fd, answer, m);
 		if (fds[1].revents && read(m->timer_fd, &expirations, sizeof(expirations)) > 0)

@@ -102,9 +102,10 @@ void pipe_drain(struct pipe_input *p, const struct registry *reg,
 		void (*handle)(void *arg, const struct rules_flow_event *e), void *arg)
 {
 	char buf[4096];
+	size_t n = 0;
 	ssize_t got;
 
-	while ((got = read(p->fd, buf, sizeof(buf))) > 0)
+	for (; n < PIPE_DRAIN_BYTES && (got = read(p->fd, buf, sizeof(buf))) > 0; n += (size_t)got)
 		for (ssize_t i = 0; i < got; i++) {
 			if (buf[i] == '\n') {
 				take_line(p, reg, handle, arg);

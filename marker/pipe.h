@@ -6,6 +6,8 @@
 
 #include "marker/event.h"
 
+#define PIPE_DRAIN_BYTES 65536
+
 struct pipe_input; /* opaque */
 
 struct pipe_counters {
@@ -18,7 +20,7 @@ int pipe_open(struct pipe_input **out, const char *path);
 /* The pipe itself stays: writers may hold it. */
 void pipe_close(struct pipe_input *p);
 int pipe_fd(const struct pipe_input *p);
-/* Read all there is. */
+/* Read what there is, up to PIPE_DRAIN_BYTES: a flood must leave the loop time for its other work. */
 void pipe_drain(struct pipe_input *p, const struct registry *reg,
 		void (*handle)(void *arg, const struct rules_flow_event *e), void *arg);
 void pipe_count(const struct pipe_input *p, struct pipe_counters *out);

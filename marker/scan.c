@@ -27,7 +27,7 @@ struct scan_rule {
 };
 
 struct scan {
-	size_t n, n_before; /* rules of the configuration in front of ours */
+	size_t n;
 	struct scan_rule *rules;
 };
 
@@ -88,7 +88,6 @@ int scan_open(struct scan **out, const struct marker_config *cfg, const struct r
 
 	if (!s)
 		return log_fail(-ENOMEM, "scan", "open");
-	s->n_before = cfg->rules.n;
 	s->rules = calloc(cfg->scan_rules.n + 1, sizeof(*s->rules));
 	if (!s->rules) {
 		scan_close(s);
@@ -183,11 +182,11 @@ int scan_refresh(struct scan *s)
 
 /* --- wildcards --------------------------------------------------------------------------------- */
 
-static void drop_wildcards(struct marker_config *cfg, size_t n_kept)
+static void drop_wildcards(struct marker_config *cfg)
 {
 	struct marker_rule *list = cfg->rules.items;
 
-	for (size_t i = n_kept; i < cfg->rules.n; i++) {
+	for (size_t i = cfg->rules.n - cfg->n_scan_wildcards; i < cfg->rules.n; i++) {
 		free(list[i].src_port);
 		free(list[i].dst);
 		free(list[i].uid);
@@ -196,7 +195,8 @@ static void drop_wildcards(struct marker_config *cfg, size_t n_kept)
 		free(list[i].activity);
 		free(list[i].strategy);
 	}
-	cfg->rules.n = n_kept;
+	cfg->rules.n -= cfg->n_scan_wildcards;
+	cfg->n_scan_wildcards = 0;
 }
 
 static int copy(char **out, const char *text)
@@ -217,6 +217,7 @@ static int add_wildcard(struct marker_config *cfg, const struct scan_rule *r, co
 	w = &list[cfg->rules.n];
 	memset(w, 0, sizeof(*w));
 	cfg->rules.n++;
+	cfg->n_scan_wildcards++;
 	return copy(&w->src_port, ports) || copy(&w->dst, prefix) || copy(&w->uid, r->text->uid) ||
 			       copy(&w->cgroup, r->path[0] ? r->path : NULL) ||
 			       copy(&w->experiment, r->text->experiment) ||
@@ -230,7 +231,7 @@ int scan_set_wildcards(const struct scan *s, struct marker_config *cfg)
 {
 	int err = 0;
 
-	drop_wildcards(cfg, s->n_before);
+	drop_wildcards(cfg);
 	for (size_t i = 0; i < s->n && !err; i++) {
 		const struct scan_rule *r = &s->rules[i];
 		const struct opt_texts *ports = &r->text->local_ports;

@@ -1,0 +1,28 @@
+/* Series of single flows for Prometheus, under the names that flowd-go (v2.4.2) gave them: what TCP
+ * knows of each connection that is marked, flow_tcp_rtt{act,exp,src,dst,flow,flavour} and thirty more.
+ * Each flow makes a set of its own, so their number is bounded. */
+#ifndef MARKER_METRICS_H
+#define MARKER_METRICS_H
+
+#include <linux/tcp.h>
+#include <stdio.h>
+#include "marker/rules.h"
+
+#define METRICS_FLOWS_MAX 1000
+
+struct flow_metrics {
+	struct flow_key key;
+	struct scitag tag;
+	int known;          /* info is filled in */
+	char algorithm[16]; /* of congestion control; "" unknown */
+	struct tcp_info info;
+};
+
+/* The flows in force, at most flows_max of them, and of those that are left out how many, on out.
+ * One look at all TCP sockets. 0, or -errno of the look; then nothing is written. */
+int metrics_write_flows(const struct rules *rules, size_t flows_max, FILE *out);
+
+/* The text itself. */
+void metrics_write(const struct flow_metrics *flows, size_t n, uint64_t n_left_out, FILE *out);
+
+#endif
