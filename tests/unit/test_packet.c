@@ -179,10 +179,15 @@ static void addresses_are_where_they_belong(void **state)
 		if (!strcmp(vectors[i].name, "6in4") && ++seen) {
 			assert_memory_equal(p.key.dst_ip, to6, 16);
 			assert_int_equal(p.ip_offset, 34);
+			assert_int_equal(p.ports_offset, 74);
 			assert_int_equal(p.tcp_flags, 0x18);
 		}
+		if (!strcmp(vectors[i].name, "vxlan_fragment") && ++seen) {
+			assert_int_equal(p.ip_offset, 64);
+			assert_int_equal(p.ports_offset, 0);
+		}
 	}
-	assert_int_equal(seen, 2);
+	assert_int_equal(seen, 3);
 }
 
 /* The same expectations hold for the frames that others made and checked. */

@@ -259,6 +259,9 @@ frame("vxlan_ipv6", eth(0x86DD, ip6(ATLAS, 17, udp(50000, 4789, vxlan(70000), et
       "VXLAN over a tagged IPv6: the inner option is the tag", DO_CMS, tunnel="vxlan", vni=70000, ip_bytes=68)
 frame("vxlan_arp", eth(0x86DD, ip6(ATLAS, 17, udp(50000, 4789, vxlan(5), eth(0x0806, bytes(28))), src=C6, dst=D6)), "ARP inside: the outer packet is all there is", label=ATLAS,
       carrier="label", exp=2, act=9, grade="registered", protocol=17, sport=50000, dport=4789, tunnel="vxlan", vni=5, ip_bytes=40 + 8 + 8 + 42)
+frame("vxlan_fragment", eth(0x0800, ip4(17, udp(50000, 4789, vxlan(7), eth(0x86DD, ip6(ATLAS, 44, frag(6, 181, 0), TAIL))))),
+      "a later fragment inside: the outer ports are not its ports", label=ATLAS, carrier="label", exp=2, act=9, grade="registered", sport=0, dport=0,
+      flags="fragment,later_fragment", tunnel="vxlan", vni=7, ip_bytes=64)
 frame("vxlan_not", eth(0x0800, ip4(17, udp(50000, 4789, TAIL))), "something else on VXLAN's port", V4, protocol=17, sport=50000, dport=4789, ip_bytes=44)
 frame("geneve", eth(0x0800, ip4(17, udp(50000, 6081, geneve(42, 0x6558, bytes([1, 2, 3, 1]) + bytes(4)), eth(0x86DD, inner)))), "Geneve with eight bytes of options", LABEL_CMS, IP60,
       tunnel="geneve", vni=42)

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "6in4_cut_by_length": "tshark shows parts of a cut header",
     "cut_in_ipv6": "tshark shows parts of a cut header",
     "cut_in_tunnel": "tshark shows parts of a cut header",
+    "vxlan_fragment": "tshark shows the outer ports where the inner packet has none",
     "vxlan_not": "tshark takes every datagram to port 4789 for VXLAN",
 }
 
