@@ -242,8 +242,9 @@ def port_reuse():
                 connections += 1
                 announced = connections % 2 == 1
             marked = is_marked(p, "label", TAG)
-            wrong += marked and not announced
-            missing += announced and not marked
+            # a late reset may overtake the next SYN on the veth; it is the connection's before
+            wrong += marked and not announced and not p.flags & 4
+            missing += announced and not marked and not p.flags & 4
         check(connections == 1000 and not wrong and not missing, "1000 connections on the same ports: %d stale stamps, %d missing" % (wrong, missing), connections)
 
 
