@@ -83,7 +83,16 @@ static int take_key(struct flow_key *key, const struct inet_diag_msg *m)
 	return 0;
 }
 
-static void take_info(struct tcp_sample *s, const struct tcp_info *t)
+/* The peer's FIN counts as a byte received. Of a connection that is gone only that much is known: it
+ * is closed; most were closed by both sides. */
+static int has_fin(uint8_t state)
+{
+	enum { CLOSE = 7, CLOSE_WAIT = 8, LAST_ACK = 9, CLOSING = 11 };
+
+	return state == CLOSE || state == CLOSE_WAIT || state == LAST_ACK || state == CLOSING;
+}
+
+static void take_info(struct tcp_sample *s, const struct tcp_info *t, uint8_t state)
 {
 	/* what is acknowledged counts SYN and FIN; what was sent for the first time does not */
 	uint64_t first_sent_bytes = t->tcpi_bytes_sent - t->tcpi_bytes_retrans;
@@ -94,6 +103,8 @@ static void take_info(struct tcp_sample *s, const struct tcp_info *t)
 	else if (!t->tcpi_bytes_sent && s->sent_bytes <= 2)
 		s->sent_bytes = 0;
 	s->received_bytes = t->tcpi_bytes_received;
+	if (s->received_bytes && has_fin(state))
+		s->received_bytes--;
 	s->rtt_us = t->tcpi_rtt ? (int64_t)t->tcpi_rtt : FIREFLY_RTT_UNSAID;
 	s->tcp.sent_bytes = t->tcpi_bytes_sent;
 	s->tcp.delivery_rate_bytes_per_s = t->tcpi_delivery_rate;
@@ -129,7 +140,7 @@ static int take(const struct nlmsghdr *answer, struct flow_key *key, struct tcp_
 	memset(out, 0, sizeof(*out));
 	/* it grows with the kernel: take what both sides know */
 	memcpy(&tcp, p, found_bytes < sizeof(tcp) ? found_bytes : sizeof(tcp));
-	take_info(out, &tcp);
+	take_info(out, &tcp, m.idiag_state);
 	out->cookie = (uint64_t)m.id.idiag_cookie[1] << 32 | m.id.idiag_cookie[0];
 	p = netlink_find_in(attrs, attrs_bytes, INET_DIAG_CONG, 1, &found_bytes);
 	if (p)

@@ -13,7 +13,7 @@ struct tcp_info_reader; /* opaque */
 struct tcp_sample {
 	uint64_t cookie;         /* of the socket, while this host is up */
 	uint64_t sent_bytes;     /* payload that the peer has acknowledged */
-	uint64_t received_bytes; /* payload, and one for the peer's FIN */
+	uint64_t received_bytes; /* payload; one too few of a connection that was reset */
 	int64_t rtt_us;          /* FIREFLY_RTT_UNSAID before the first measurement */
 	struct firefly_tcp tcp;
 };
