@@ -180,8 +180,8 @@ static __always_inline const __u8 *cursor_take(struct cursor *c, __u32 len_bytes
 	return p;
 }
 
-/* Look at len_bytes at `at`, whatever was read before; NULL if they are not all there. `at` must be
- * a number the compiler can see to be below CURSOR_MASK. */
+/* Look at len_bytes at `at`, whatever was read before; NULL if they are not all there. In the kernel
+ * `at` must be a number whose bounds the verifier knows without being told. */
 static __always_inline const __u8 *cursor_peek(const struct cursor *c, __u32 at, __u32 len_bytes)
 {
 #ifdef __bpf__

@@ -13,14 +13,15 @@
 #include "wire/flow_key.h"
 #include "wire/scitag.h"
 
-enum packet_link { /* what the first byte belongs to */
-		   PACKET_LINK_ETHERNET = 1,
-		   PACKET_LINK_IP,   /* raw IPv4 or IPv6, told by the first nibble */
-		   PACKET_LINK_MPLS, /* sFlow header protocol 13 */
-		   PACKET_LINK_PPP, /* sFlow header protocol 7: optional ff 03, then the PPP protocol */
-		   PACKET_LINK_SLL,  /* Linux cooked v1, 16 bytes */
-		   PACKET_LINK_SLL2, /* Linux cooked v2, 20 bytes */
-		   PACKET_LINK_NULL, /* BSD loopback, 4-byte family in either byte order */
+/* What the first byte belongs to. */
+enum packet_link {
+	PACKET_LINK_ETHERNET = 1,
+	PACKET_LINK_IP,   /* raw IPv4 or IPv6, told by the first nibble */
+	PACKET_LINK_MPLS, /* sFlow header protocol 13 */
+	PACKET_LINK_PPP,  /* sFlow header protocol 7: optional ff 03, then the PPP protocol */
+	PACKET_LINK_SLL,  /* Linux cooked v1, 16 bytes */
+	PACKET_LINK_SLL2, /* Linux cooked v2, 20 bytes */
+	PACKET_LINK_NULL, /* BSD loopback, 4-byte family in either byte order */
 };
 
 /* One answer a packet. Only PACKET_OK yields a tag. The order is shared with the kernel. */
@@ -48,28 +49,28 @@ enum packet_verdict {
 #define PACKET_MAX_OPTIONS 2048
 #endif
 
-enum packet_tunnel { /* the innermost encapsulation that was opened */
-		     PACKET_TUNNEL_NONE = 0,
-		     PACKET_TUNNEL_IP_IN_IP, /* 6in4, 4in6, 6in6, 4in4 */
-		     PACKET_TUNNEL_GRE,
-		     PACKET_TUNNEL_ERSPAN,
-		     PACKET_TUNNEL_VXLAN,
-		     PACKET_TUNNEL_GENEVE,
+/* The innermost encapsulation that was opened. */
+enum packet_tunnel {
+	PACKET_TUNNEL_NONE = 0,
+	PACKET_TUNNEL_IP_IN_IP, /* 6in4, 4in6, 6in6, 4in4 */
+	PACKET_TUNNEL_GRE,
+	PACKET_TUNNEL_ERSPAN,
+	PACKET_TUNNEL_VXLAN,
+	PACKET_TUNNEL_GENEVE,
 };
 
-enum {                            /* packet.flags */
-       PACKET_TRUNCATED = 1 << 0, /* captured bytes ended inside the header chain */
-       PACKET_MALFORMED_EH =
-	       1 << 1,           /* an option ran past its header, or a header past its packet */
-       PACKET_CONFLICT = 1 << 2, /* one header holds two tag options that differ; first wins */
-       PACKET_FRAGMENT = 1 << 3, /* a fragment, first or later */
-       PACKET_LATER_FRAGMENT = 1 << 4,
-       PACKET_JUMBO = 1 << 5,
-       PACKET_ESP = 1 << 6,
-       PACKET_STRAY_HBH = 1 << 7, /* a hop-by-hop header that is not the first: skipped */
-       PACKET_HAS_PORTS = 1 << 8,
-       PACKET_OUTER_TAG =
-	       1 << 9, /* label and options are an outer header's: the inner one is IPv4 */
+/* packet.flags */
+enum {
+	PACKET_TRUNCATED = 1 << 0,    /* captured bytes ended inside the header chain */
+	PACKET_MALFORMED_EH = 1 << 1, /* an option past its header, a header past its packet */
+	PACKET_CONFLICT = 1 << 2,     /* two tag options in one header differ; first wins */
+	PACKET_FRAGMENT = 1 << 3,     /* a fragment, first or later */
+	PACKET_LATER_FRAGMENT = 1 << 4,
+	PACKET_JUMBO = 1 << 5,
+	PACKET_ESP = 1 << 6,
+	PACKET_STRAY_HBH = 1 << 7, /* a hop-by-hop header that is not the first: skipped */
+	PACKET_HAS_PORTS = 1 << 8,
+	PACKET_OUTER_TAG = 1 << 9, /* label and options are of an IPv6 header around this IPv4 */
 };
 
 /* A tag option as found: value is the 24 data bits (1E/3), or the 20-bit label of 1F/4. */
@@ -668,7 +669,6 @@ static __always_inline int packet_turn(struct packet_walk *w, struct packet *p)
 	}
 }
 
-/* Walk from `next` to the end. *p must be zero; in the kernel it must be map memory. */
 /* What is in a tunnel cannot be read: the packet around it was whole and is not lost for that. Where
  * the inside is no packet, the outer header speaks, as it would of any payload. Where it was cut off,
  * its tag is not to be seen, and the outer one's is not the packet's: no tag at all. */
@@ -686,6 +686,7 @@ static __always_inline enum packet_verdict packet_inside_lost(struct packet *p, 
 	return PACKET_OK;
 }
 
+/* Walk from `next` to the end. *p must be zero; in the kernel it must be map memory. */
 static __always_inline enum packet_verdict packet_walk(struct packet_walk *w, struct packet *p)
 {
 	__u32 i;
