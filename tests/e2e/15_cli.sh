@@ -21,9 +21,9 @@ exits "a full disk is no success" 1 sh -c '"$0" registry >/dev/full' "$scitag"
 same "no colour where there is no terminal" 0 "$("$scitag" decode 206 | tr -dc '\033' | wc -c)"
 if command -v script >/dev/null; then
 	same "colour on a terminal" yes \
-		"$(script -qec "$scitag decode 206" /dev/null | grep -q "$(printf '\033\\[1m')" && echo yes)"
+		"$(TERM=xterm script -qec "$scitag decode 206" /dev/null | grep -q "$(printf '\033\\[1m')" && echo yes)"
 	same "but not with NO_COLOR" 0 \
-		"$(NO_COLOR=1 script -qec "$scitag decode 206" /dev/null | tr -dc '\033' | wc -c)"
+		"$(NO_COLOR=1 TERM=xterm script -qec "$scitag decode 206" /dev/null | tr -dc '\033' | wc -c)"
 else
 	skip "colour on a terminal: script(1) is not there"
 fi
