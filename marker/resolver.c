@@ -24,7 +24,6 @@ struct name {
 struct resolver {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	pthread_t thread;
 	int running, closed;
 	size_t n;
 	struct name names[RESOLVER_NAMES];
@@ -149,20 +148,23 @@ void resolver_close(struct resolver *r)
 	running = r->running;
 	pthread_cond_signal(&r->wake);
 	pthread_mutex_unlock(&r->lock);
-	if (running) /* a lookup may take long: the thread frees what it uses */
-		pthread_detach(r->thread);
-	else
+	if (!running) /* else the thread does it, after a lookup that may take long */
 		release(r);
 }
 
 /* The thread exists only where there is a name to ask for. */
 static int need_thread(struct resolver *r)
 {
+	pthread_attr_t detached;
+	pthread_t thread;
 	int err;
 
 	if (r->running)
 		return 0;
-	err = pthread_create(&r->thread, NULL, work, r);
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	err = pthread_create(&thread, &detached, work, r);
+	pthread_attr_destroy(&detached);
 	r->running = !err;
 	return -err;
 }
