@@ -781,7 +781,8 @@ static const struct opt options[] = {
 
 const struct opt_program marker_program = {
 	.name = "scitag-marker",
-	.synopsis = "[OPTIONS] run | clean | status | mark FLOW | unmark FLOW",
+	.synopsis = "[OPTIONS] run | clean | status | mark FLOW | unmark FLOW | conf | version | "
+		    "convert FILE",
 	.summary = "mark packets with SciTags",
 	.opts = options,
 	.default_file = DEFAULT_FILE,

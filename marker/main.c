@@ -15,6 +15,7 @@
 #include "marker/announce.h"
 #include "marker/config.h"
 #include "marker/control.h"
+#include "marker/convert.h"
 #include "marker/event.h"
 #include "marker/inputs.h"
 #include "marker/mark.h"
@@ -71,9 +72,17 @@ static int exit_code(int err)
 
 /* --- interfaces and strategy ------------------------------------------------------------------- */
 
+/* flowd-go does what has a section; a marker without any backend marks, for the command line's sake. */
+static int marks(const struct marker *m)
+{
+	return m->cfg.marker || !(m->cfg.firefly || m->cfg.exporter);
+}
+
 static int choose_interfaces(struct marker *m)
 {
 	m->n_interfaces = 0;
+	if (!marks(m))
+		return 0;
 	if (m->cfg.discover_interfaces) {
 		int n = nic_discover(m->interfaces, MARK_MAX_IFACES);
 
@@ -214,7 +223,7 @@ static void flow_begins(void *arg, const struct flow_key *key, const struct mark
 		rules_seen(m->rules, key, m->round);
 	if (m->mark)
 		hint(m, &info);
-	else
+	else if (marks(m))
 		set_options(m, info.inode, key, &flow->tag);
 }
 
@@ -224,7 +233,7 @@ static void flow_ends(void *arg, const struct flow_key *key)
 	struct socket_info info;
 
 	announce_end(m->announce, key);
-	if (!m->mark && m->sockets && !sockets_look(m->sockets, key, &info))
+	if (!m->mark && marks(m) && m->sockets && !sockets_look(m->sockets, key, &info))
 		set_options(m, info.inode, key, NULL);
 }
 
@@ -400,7 +409,7 @@ static int open_all(struct marker *m)
 		err = choose_strategy(m);
 	for (size_t i = 0; i < m->n_interfaces; i++)
 		names[i] = m->interfaces[i];
-	if (!err && m->cfg.mode == MARKER_MODE_BPF)
+	if (!err && marks(m) && m->cfg.mode == MARKER_MODE_BPF)
 		err = mark_open(&m->mark, &options, names, m->n_interfaces, &m->adopted);
 	if (!err)
 		err = sockets_open(&m->sockets);
@@ -562,10 +571,22 @@ static int loop(struct marker *m)
 	}
 }
 
+/* For scripts that know flowd-go's; the control socket already keeps a second marker away. */
+static int write_pid(const char *path)
+{
+	FILE *out = fopen(path, "we");
+
+	if (!out || fprintf(out, "%d\n", (int)getpid()) < 0 || fclose(out))
+		return log_fail(-errno, "marker", "write %s", path);
+	return 0;
+}
+
 static int run(struct marker *m)
 {
 	int err = open_all(m), ended_by = 0;
 
+	if (!err && !m->cfg.dry_run && m->cfg.pid_path)
+		err = write_pid(m->cfg.pid_path);
 	if (!err && !m->cfg.dry_run) {
 		log_msg(LOG_LEVEL_INFO, "marker", "scitag-marker %s: %zu interfaces, strategy %s%s",
 			SCITAG_VERSION, m->n_interfaces, marker_strategy_name(m->carrier),
@@ -573,6 +594,8 @@ static int run(struct marker *m)
 		sd_notify(0, "READY=1");
 		ended_by = loop(m);
 		sd_notify(0, "STOPPING=1");
+		if (m->cfg.pid_path)
+			unlink(m->cfg.pid_path);
 	}
 	close_all(m, ended_by == SIGUSR2 || m->cfg.keep_on_stop || (err && m->adopted));
 	return exit_code(err);
@@ -614,6 +637,21 @@ static int ask(struct marker *m, int argc, char **argv)
 	return err ? EXIT_FAILED : EXIT_SUCCESS;
 }
 
+/* flowd's file on stdout as ours. */
+static int convert(const char *path)
+{
+	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	int err;
+
+	if (!in) {
+		fprintf(stderr, "scitag-marker: %s: %s\n", path, strerror(errno));
+		return EXIT_FAILED;
+	}
+	err = convert_flowd(in, path, stdout, stderr);
+	fclose(in);
+	return err ? EXIT_CONFIGURATION : EXIT_SUCCESS;
+}
+
 static int do_verb(struct marker *m, int argc, char **argv)
 {
 	const char *verb = argc ? argv[0] : "";
@@ -625,6 +663,16 @@ static int do_verb(struct marker *m, int argc, char **argv)
 		verb = "";
 	if (!strcmp(verb, "run") && argc == 1)
 		return run(m);
+	if (!strcmp(verb, "convert") && argc == 2)
+		return convert(argv[1]);
+	if (!strcmp(verb, "conf") && argc == 1) { /* both as flowd-go has them */
+		opt_dump(&marker_program, &m->cfg, stdout);
+		return EXIT_SUCCESS;
+	}
+	if (!strcmp(verb, "version") && argc == 1) {
+		printf("scitag-marker %s\n", SCITAG_VERSION);
+		return EXIT_SUCCESS;
+	}
 	if (!strcmp(verb, "clean"))
 		return clean(m);
 	if (!strcmp(verb, "status") || !strcmp(verb, "mark") || !strcmp(verb, "unmark"))
