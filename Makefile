@@ -172,15 +172,20 @@ lint: ## format, include map, shell, warnings of the other compiler
 # manual page and completion come from the program's own tables
 $(B)/man/scitag.1: $(B)/scitag
 	$(call say,MAN)mkdir -p $(@D) && $< --man > $@
+$(B)/man/scitag-marker.8: marker/scitag-marker.8 $(B)/scitag-marker
+	$(call say,MAN)mkdir -p $(@D) && $(B)/scitag-marker --man > $@.options && \
+		sed -e '/@OPTIONS@/r $@.options' -e '/@OPTIONS@/d' $< > $@ && rm $@.options
 $(B)/completion/scitag: $(B)/scitag
 	$(call say,GEN)mkdir -p $(@D) && $< completion bash > $@
 
-install: all $(B)/man/scitag.1 $(B)/completion/scitag ## into DESTDIR and PREFIX
+install: all $(B)/man/scitag.1 $(B)/man/scitag-marker.8 $(B)/completion/scitag ## into DESTDIR and PREFIX
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	$(Q)install -m 755 $(B)/scitag $(DESTDIR)$(PREFIX)/bin/
 	$(Q)install -m 755 $(filter-out $(B)/scitag,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/sbin/
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(Q)install -m 644 $(B)/man/scitag.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	$(Q)install -m 644 $(B)/man/scitag-marker.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	$(Q)install -m 644 $(B)/completion/scitag $(DESTDIR)$(PREFIX)/share/bash-completion/completions/
 
 clean: ## remove what was built
