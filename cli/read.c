@@ -271,35 +271,11 @@ static void add_firefly(struct reader *r, const uint8_t *bytes, uint32_t len_byt
 		r->fireflies_rejected[verdict]++;
 }
 
-/* The payload of a datagram to one of our ports, when the capture holds all of it. */
-static const uint8_t *datagram(const struct reader *r, const struct capture_frame *f,
-			       uint16_t *port, uint32_t *len_bytes)
-{
-	struct packet p;
-	uint32_t udp_bytes, at;
-
-	if (r->cfg.raw ||
-	    packet_parse(&p, f->bytes, f->captured_bytes, capture_packet_link(r->capture)) !=
-		    PACKET_OK ||
-	    p.key.protocol != IPPROTO_UDP || !p.ports_offset || p.flags & PACKET_FRAGMENT ||
-	    (p.key.dst_port != SFLOW_PORT && p.key.dst_port != FIREFLY_PORT))
-		return NULL;
-	at = p.ports_offset;
-	if (f->captured_bytes - at < 8)
-		return NULL;
-	udp_bytes = (uint32_t)f->bytes[at + 4] << 8 | f->bytes[at + 5];
-	if (udp_bytes < 8 || udp_bytes > f->captured_bytes - at)
-		return NULL;
-	*port = p.key.dst_port;
-	*len_bytes = udp_bytes - 8;
-	return f->bytes + at + 8;
-}
-
 static void on_frame(void *arg, const struct capture_frame *f)
 {
 	struct reader *r = arg;
 	struct observation o = {.utc_us = f->utc_us, .frame_bytes = f->frame_bytes, .weight = 1};
-	const uint8_t *payload;
+	const uint8_t *payload = NULL;
 	uint32_t len_bytes;
 	uint16_t port;
 
@@ -309,16 +285,16 @@ static void on_frame(void *arg, const struct capture_frame *f)
 		r->first_utc_us = f->utc_us;
 	if (f->utc_us > r->last_utc_us)
 		r->last_utc_us = f->utc_us;
-	payload = datagram(r, f, &port, &len_bytes);
-	if (payload && port == SFLOW_PORT) {
+	observation_from_packet(&o, f->bytes, f->captured_bytes, capture_packet_link(r->capture),
+				&r->registry->pairs);
+	if (!r->cfg.raw && (o.key.dst_port == SFLOW_PORT || o.key.dst_port == FIREFLY_PORT))
+		payload = capture_datagram(r->capture, f, &port, &len_bytes);
+	if (payload && port == SFLOW_PORT)
 		add_sflow(r, payload, len_bytes, f->utc_us);
-	} else if (payload) {
+	else if (payload && port == FIREFLY_PORT)
 		add_firefly(r, payload, len_bytes);
-	} else {
-		observation_from_packet(&o, f->bytes, f->captured_bytes,
-					capture_packet_link(r->capture), &r->registry->pairs);
+	else
 		add(r, &o);
-	}
 }
 
 static int parse_by(struct reader *r)

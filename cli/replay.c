@@ -184,25 +184,14 @@ static void wait_for(struct replay *r, int64_t utc_us)
 static const uint8_t *payload_of(const struct replay *r, const struct capture_frame *f,
 				 uint32_t *len_bytes)
 {
-	struct packet p;
-	struct cursor c;
-	uint32_t udp_bytes;
+	uint16_t port;
+	const uint8_t *payload = capture_datagram(r->capture, f, &port, len_bytes);
 
-	if (packet_parse(&p, f->bytes, f->captured_bytes, capture_packet_link(r->capture)) !=
-		    PACKET_OK ||
-	    p.key.protocol != IPPROTO_UDP || !p.ports_offset || p.flags & PACKET_FRAGMENT)
+	if (!payload)
 		return NULL;
-	if (r->cfg.port ? p.key.dst_port != r->cfg.port
-			: p.key.dst_port != SFLOW_PORT && p.key.dst_port != FIREFLY_PORT)
-		return NULL;
-	cursor_init(&c, f->bytes + p.ports_offset, f->captured_bytes - p.ports_offset);
-	cursor_skip(&c, 4); /* ports */
-	udp_bytes = cursor_be16(&c);
-	cursor_skip(&c, 2); /* checksum */
-	if (udp_bytes < 8)
-		return NULL;
-	*len_bytes = udp_bytes - 8;
-	return cursor_take(&c, *len_bytes);
+	if (r->cfg.port)
+		return port == r->cfg.port ? payload : NULL;
+	return port == SFLOW_PORT || port == FIREFLY_PORT ? payload : NULL;
 }
 
 /* What is to be sent for a frame, in r->frame; its length, or 0: nothing. */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <netinet/in.h>
 #include <pcap/pcap.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -171,6 +172,31 @@ int capture_drain(struct capture *c, int wait_ms,
 		poll(&pfd, 1, wait_ms);
 	}
 	return n < 0 ? -EBADMSG : n;
+}
+
+const uint8_t *capture_datagram(const struct capture *c, const struct capture_frame *f,
+				uint16_t *port, uint32_t *len_bytes)
+{
+	const uint8_t *payload;
+	struct packet p;
+	struct cursor udp;
+	uint32_t udp_bytes;
+
+	if (packet_parse(&p, f->bytes, f->captured_bytes, c->link) != PACKET_OK ||
+	    p.key.protocol != IPPROTO_UDP || !p.ports_offset || p.flags & PACKET_FRAGMENT)
+		return NULL;
+	cursor_init(&udp, f->bytes + p.ports_offset, f->captured_bytes - p.ports_offset);
+	cursor_skip(&udp, 4); /* ports */
+	udp_bytes = cursor_be16(&udp);
+	cursor_skip(&udp, 2); /* checksum */
+	if (udp_bytes < 8)
+		return NULL;
+	payload = cursor_take(&udp, udp_bytes - 8);
+	if (!payload)
+		return NULL;
+	*port = p.key.dst_port;
+	*len_bytes = udp_bytes - 8;
+	return payload;
 }
 
 enum packet_link capture_packet_link(const struct capture *c)

@@ -27,6 +27,11 @@ void capture_close(struct capture *c); /* takes NULL */
 int capture_drain(struct capture *c, int wait_ms,
 		  void (*each)(void *arg, const struct capture_frame *f), void *arg);
 
+/* The payload of the UDP datagram in a frame and its destination port; NULL when it holds none, a
+ * fragment, or less than all of it. */
+const uint8_t *capture_datagram(const struct capture *c, const struct capture_frame *f,
+				uint16_t *port, uint32_t *len_bytes);
+
 enum packet_link capture_packet_link(const struct capture *c);
 uint64_t capture_dropped(const struct capture *c); /* live: frames that the kernel had to drop */
 uint64_t capture_position_bytes(const struct capture *c); /* a file: how far it was read */
