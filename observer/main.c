@@ -45,6 +45,7 @@ static int exit_code(int err)
 	case -ENODEV:
 	case -ENETDOWN:
 	case -EADDRINUSE:
+	case -EBUSY:
 	case -EADDRNOTAVAIL:
 		return EXIT_PERMISSION;
 	default:

@@ -23,8 +23,9 @@ struct xdp_source {
 	struct source_xdp_config cfg;
 	char interface[IF_NAMESIZE];
 	uint16_t id;
-	struct tap *tap; /* NULL: down */
-	int mirror;      /* as configured, and no addresses there */
+	struct tap *tap;       /* NULL: down */
+	int mirror;            /* as configured, and no addresses there */
+	uint32_t queues_there; /* when the program was attached */
 	size_t n_queues;
 	struct source *queues[QUEUES_MAX];
 	struct source_status queue_status[QUEUES_MAX]; /* newest */
@@ -220,10 +221,9 @@ static int open_queue(struct xdp_source *x, uint32_t queue, char *why, size_t wh
 
 static int open_queues(struct xdp_source *x, char *why, size_t why_cap_bytes)
 {
-	uint32_t n = nic_queues(x->interface);
 	int err = 0;
 
-	while (!err && x->n_queues < n && x->n_queues < QUEUES_MAX)
+	while (!err && x->n_queues < x->queues_there && x->n_queues < QUEUES_MAX)
 		err = open_queue(x, (uint32_t)x->n_queues, why, why_cap_bytes);
 	return err;
 }
@@ -283,6 +283,7 @@ static int come_up(struct xdp_source *x, char *why, size_t why_cap_bytes)
 		return -EINVAL;
 	}
 	source_registry(&x->ctx, &x->registered, &x->registry_generation);
+	x->queues_there = nic_queues(x->interface);
 	cfg.n_prefixes = site_prefixes(x->ctx.site, x->prefixes);
 	err = tap_open(&x->tap, &cfg, why, why_cap_bytes);
 	if (err)
@@ -327,8 +328,13 @@ static int watch(struct xdp_source *x)
 	if (why) {
 		snprintf(x->why_down, sizeof(x->why_down), "%s", why);
 		err = -ENETDOWN;
-	} else if (x->cfg.every_frame) {
-		err = open_queues(x, x->why_down, sizeof(x->why_down));
+	} else if (nic_queues(x->interface) != x->queues_there) {
+		/* not every driver runs the program on a queue that is newer */
+		go_down(x);
+		err = come_up(x, x->why_down, sizeof(x->why_down));
+		if (!err)
+			log_msg(LOG_LEVEL_INFO, "xdp", "%s: now %u receive queues", x->interface,
+				x->queues_there);
 	}
 	if (err) {
 		log_limited(&x->log_limit, LOG_LEVEL_WARN, "xdp", "%s: %s", x->interface,
@@ -342,7 +348,7 @@ static int watch(struct xdp_source *x)
 
 static void describe(const struct xdp_source *x, char *buf, size_t cap_bytes)
 {
-	char first[64] = "", how[160];
+	char first[64] = "", how[192];
 	struct tap_health health;
 
 	tap_describe(x->tap, how, sizeof(how));
@@ -353,7 +359,7 @@ static void describe(const struct xdp_source *x, char *buf, size_t cap_bytes)
 	else
 		snprintf(first, sizeof(first), "1 in %u sampled%s, ", health.sample_one_in,
 			 x->cfg.mirror && !x->mirror ? ", no mirror port (addresses)" : "");
-	snprintf(buf, cap_bytes, "%.63s%.96s", first, how);
+	snprintf(buf, cap_bytes, "%.48s%.110s", first, how);
 }
 
 static int xdp_source_drain(void *self, int wait_ms)
