@@ -325,6 +325,7 @@ static void write_status(struct marker *m, enum status_form form, FILE *out)
 	struct status_source s = {.rules = m->rules,
 				  .mark = m->mark,
 				  .pipe = m->pipe,
+				  .announce = m->announce,
 				  .registry = m->registry,
 				  .interfaces = m->interfaces,
 				  .n_interfaces = m->n_interfaces,
@@ -389,10 +390,8 @@ static int open_all(struct marker *m)
 					     .bpffs = m->cfg.bpffs,
 					     .dry_run = m->cfg.dry_run};
 	const struct rules_hooks hooks = {flow_begins, flow_ends, m};
-	struct inputs_options inputs = {.cfg = &m->cfg,
-					.handle = handle_input,
-					.metrics = write_metrics,
-					.arg = m};
+	struct inputs_options inputs = {
+		.cfg = &m->cfg, .handle = handle_input, .metrics = write_metrics, .arg = m};
 	const char *names[MARK_MAX_IFACES];
 	int err;
 
