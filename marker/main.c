@@ -421,10 +421,10 @@ static int open_all(struct marker *m)
 	inputs.sockets = m->sockets;
 	if (!err)
 		err = inputs_open(&m->inputs, &inputs);
-	if (!err) {
-		look_at_sockets(m, clock_mono_ns()); /* of what was taken over */
+	if (!err)
 		err = rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
-	}
+	if (!err) /* of what was taken over, and of what is to have room before it is marked */
+		look_at_sockets(m, clock_mono_ns());
 	if (!err && m->mark)
 		err = attach_all(m);
 	if (!err && m->cfg.named_pipe && !m->cfg.dry_run)

@@ -521,7 +521,11 @@ __attribute__((noinline)) int stamp_option(struct __sk_buff *skb, struct sight *
 				return MARK_NO_ROOM;
 			headers += doff >> 4 << 2;
 		} else {
+			/* The kernel has counted what the segments' headers will add. If that is not UDP's
+			 * it is a tunnel's: we do not know how long its segments are. */
 			headers += 8;
+			if (skb->wire_len - skb->len != (skb->gso_segs - 1) * (at->l3 + headers))
+				return MARK_NO_ROOM;
 		}
 		ip_bytes = headers + gso_size;
 	}

@@ -13,15 +13,22 @@
 #include "base/log.h"
 #include "marker/rules.h"
 
+#define HINTS_MAX 1024
+
 struct row {
 	struct flow_key key; /* family 0: empty */
 	struct scitag tag;
 	uint8_t carrier;
 	uint8_t standing, configured, ending;
 	uint8_t socket_seen;
-	uint32_t hint_mtu;    /* 0: none was needed yet */
 	uint64_t round;       /* of sockets, in which it was last seen */
 	int64_t ends_mono_ns; /* if ending */
+};
+
+/* A path MTU that the kernel was told of. */
+struct hint {
+	uint8_t dst_ip[16];
+	uint32_t mtu;
 };
 
 struct rules {
@@ -34,6 +41,9 @@ struct rules {
 	uint32_t room_bytes;
 	uint64_t secret;
 	struct rules_counters counters;
+	struct mark_rule wild[MARK_MAX_RULES]; /* counters.wildcards of them */
+	struct hint hints[HINTS_MAX];
+	size_t n_hints;
 };
 
 const char *rules_refusal_name(enum rules_refusal r)
@@ -262,14 +272,15 @@ static int make_tag(const struct rules *r, struct mark_tag *out, struct scitag t
 	return 0;
 }
 
+static uint32_t carrier_room(enum scitag_carrier carrier)
+{
+	return carrier == CARRIER_HOP_BY_HOP_DESTINATION ? 16 : carrier > CARRIER_LABEL ? 8 : 0;
+}
+
 static void need_room(struct rules *r, enum scitag_carrier carrier)
 {
-	uint32_t room = carrier == CARRIER_HOP_BY_HOP_DESTINATION ? 16
-			: carrier > CARRIER_LABEL                 ? 8
-								  : 0;
-
-	if (room > r->room_bytes)
-		r->room_bytes = room;
+	if (carrier_room(carrier) > r->room_bytes)
+		r->room_bytes = carrier_room(carrier);
 }
 
 static int publish_settings(struct rules *r)
@@ -543,22 +554,60 @@ void rules_seen(struct rules *r, const struct flow_key *key, uint64_t round)
 	row->round = round;
 }
 
+static int in_range(uint16_t port, uint16_t min, uint16_t max)
+{
+	return port >= min && port <= max;
+}
+
+/* As the kernel half compares, but for user and cgroup, which may match. */
+static int may_match(const struct mark_rule *rule, const struct flow_key *key)
+{
+	uint64_t src[2], dst[2];
+
+	memcpy(src, key->src_ip, 16);
+	memcpy(dst, key->dst_ip, 16);
+	for (int i = 0; i < 2; i++)
+		if ((src[i] ^ rule->src_ip[i]) & rule->src_mask[i] ||
+		    (dst[i] ^ rule->dst_ip[i]) & rule->dst_mask[i])
+			return 0;
+	return (!rule->protocol || rule->protocol == key->protocol) &&
+	       in_range(key->src_port, rule->src_port_min, rule->src_port_max) &&
+	       in_range(key->dst_port, rule->dst_port_min, rule->dst_port_max);
+}
+
+/* Bytes that this flow's packets grow by. */
+static uint32_t room_of(const struct rules *r, const struct flow_key *key)
+{
+	const struct row *row = find(r, key);
+
+	if (row)
+		return carrier_room((enum scitag_carrier)row->carrier);
+	for (size_t i = 0; i < r->counters.wildcards; i++)
+		if (may_match(&r->wild[i], key))
+			return carrier_room((enum scitag_carrier)r->wild[i].tag.carrier);
+	return 0;
+}
+
 uint32_t rules_hint(struct rules *r, const struct flow_key *key, uint32_t packet_bytes_max,
 		    uint32_t path_mtu)
 {
-	struct row *row = find(r, key);
-	uint32_t room = !row || row->carrier <= CARRIER_LABEL            ? 0
-			: row->carrier == CARRIER_HOP_BY_HOP_DESTINATION ? 16
-									 : 8;
+	uint32_t room = room_of(r, key);
+	size_t i = 0;
 
-	if (!room || !packet_bytes_max || !path_mtu)
+	if (!room || packet_bytes_max + room <= path_mtu || path_mtu < MARK_IPV6_MTU_MIN + room)
 		return 0;
-	if (row->hint_mtu) /* the kernel forgets after ten minutes */
-		return path_mtu > row->hint_mtu ? row->hint_mtu : 0;
-	if (packet_bytes_max + room <= path_mtu || path_mtu < MARK_IPV6_MTU_MIN + room)
-		return 0;
-	row->hint_mtu = path_mtu - room;
-	return row->hint_mtu;
+	while (i < r->n_hints && memcmp(r->hints[i].dst_ip, key->dst_ip, 16))
+		i++;
+	if (i < r->n_hints && r->hints[i].mtu == path_mtu)
+		return 0; /* it is in force: the path itself is wider by the room */
+	if (i == HINTS_MAX)
+		i = r->n_hints =
+			0; /* start again: at worst somebody's path gets narrower by 8 bytes */
+	memcpy(r->hints[i].dst_ip, key->dst_ip, 16);
+	r->hints[i].mtu = path_mtu - room;
+	if (i == r->n_hints)
+		r->n_hints++;
+	return path_mtu - room;
 }
 
 void rules_sweep(struct rules *r, uint64_t round, int64_t now_mono_ns)
@@ -667,10 +716,13 @@ int rules_configure(struct rules *r, const struct marker_config *cfg, const stru
 
 	r->cfg = cfg;
 	r->carrier = carrier;
-	need_room(r, carrier);
-	for (size_t i = 0; i <= r->mask; i++)
+	r->room_bytes = carrier_room(carrier);
+	for (size_t i = 0; i <= r->mask; i++) {
+		if (r->rows[i].key.family)
+			need_room(r, (enum scitag_carrier)r->rows[i].carrier);
 		if (r->rows[i].configured)
 			r->rows[i].configured = 2; /* to be confirmed, or it goes */
+	}
 	for (size_t i = 0; wild && i < n_rules; i++) {
 		const struct marker_rule *rule = i < cfg->rules.n ? &rules[i] : &all;
 		struct rules_flow_event e = {.event = RULES_START, .standing = 1};
@@ -724,6 +776,8 @@ int rules_configure(struct rules *r, const struct marker_config *cfg, const stru
 		if (err)
 			result = log_fail(err, "rules", "set the wildcards");
 	}
+	if (wild)
+		memcpy(r->wild, wild, sizeof(r->wild));
 	r->counters.wildcards = n;
 	free(wild);
 	return result;
@@ -743,7 +797,7 @@ uint32_t rules_room(const struct rules *r)
 
 int rules_wants_sockets(const struct rules *r)
 {
-	return r->counters.active > 0;
+	return r->counters.active > 0 || (r->counters.wildcards && r->room_bytes);
 }
 
 void rules_each(const struct rules *r,

@@ -72,8 +72,8 @@ int rules_handle(struct rules *r, const struct rules_flow_event *e, int64_t now_
 void rules_gone(struct rules *r, const struct flow_key *key, uint64_t cookie, int64_t now_mono_ns);
 /* The socket of a flow was seen; from then on its absence means the end. */
 void rules_seen(struct rules *r, const struct flow_key *key, uint64_t round);
-/* A connection of a flow may send packets of packet_bytes_max over a path of path_mtu: the path MTU
- * to tell the kernel so that an option fits, or 0 if there is room. Remembers the first answer. */
+/* A connection sends packets of packet_bytes_max over a path of path_mtu: the path MTU to tell the
+ * kernel so that an option fits, or 0 if it is none of ours, has room, or was told already. */
 uint32_t rules_hint(struct rules *r, const struct flow_key *key, uint32_t packet_bytes_max,
 		    uint32_t path_mtu);
 /* After a round in which every live socket was reported: those without one end. */
@@ -88,7 +88,7 @@ void rules_each(const struct rules *r,
 		void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag,
 			     enum scitag_carrier carrier, int ending),
 		void *arg);
-int rules_wants_sockets(const struct rules *r); /* is there a flow whose socket matters? */
+int rules_wants_sockets(const struct rules *r); /* does any socket matter? */
 uint32_t rules_room(const struct rules *r);     /* 0, 8 or 16 bytes that segments must leave */
 
 /* Text as in the configuration. NULL or "any" is everything. -EINVAL. */
