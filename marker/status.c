@@ -112,6 +112,52 @@ static json_t *events_json(const struct status_source *s)
 			 (json_int_t)p.refused);
 }
 
+static json_t *target_json(const struct sender_counters *t)
+{
+	json_t *failed = json_object();
+
+	for (int i = 0; i < SENDER_FAILURE_COUNT; i++)
+		json_object_set_new(failed, sender_failure_name((enum sender_failure)i),
+				    json_integer((json_int_t)t->failed[i]));
+	return json_pack("{ss sI sI so}", "name", t->name, "sent", (json_int_t)t->sent, "skipped",
+			 (json_int_t)t->skipped, "failed", failed);
+}
+
+static json_t *relay_json(const struct relay_counters *r)
+{
+	json_t *rejected = json_object();
+
+	for (int i = FIREFLY_OK + 1; i < FIREFLY_VERDICT_COUNT; i++)
+		json_object_set_new(rejected, firefly_verdict_name((enum firefly_verdict)i),
+				    json_integer((json_int_t)r->rejected[i]));
+	return json_pack("{sI sI so sI sI sI}", "received", (json_int_t)r->received, "relayed",
+			 (json_int_t)r->relayed, "rejected", rejected, "repeated",
+			 (json_int_t)r->repeated, "paced", (json_int_t)r->paced, "foreign",
+			 (json_int_t)r->foreign);
+}
+
+static json_t *fireflies_json(const struct announce *a)
+{
+	struct announce_counters c;
+	json_t *targets = json_array(), *o;
+
+	announce_count(a, &c);
+	for (size_t i = 0; i < c.n_targets; i++)
+		json_array_append_new(targets, target_json(&c.targets[i]));
+	o = json_pack("{sI sI sI sI sI sI sI sI sI s{sI sI sI} so}", "received",
+		      (json_int_t)c.emitter.received, "started", (json_int_t)c.emitter.started,
+		      "renewed", (json_int_t)c.emitter.renewed, "ended",
+		      (json_int_t)c.emitter.ended, "full", (json_int_t)c.emitter.full,
+		      "unknown_flow", (json_int_t)c.emitter.unknown, "gone",
+		      (json_int_t)c.emitter.gone, "active", (json_int_t)c.emitter.active, "due",
+		      (json_int_t)c.emitter.due, "emitted", "start",
+		      (json_int_t)c.emitter.emitted[FIREFLY_START], "ongoing",
+		      (json_int_t)c.emitter.emitted[FIREFLY_ONGOING], "end",
+		      (json_int_t)c.emitter.emitted[FIREFLY_END], "targets", targets);
+	json_object_set_new(o, "relay", c.relays ? relay_json(&c.relay) : json_null());
+	return o;
+}
+
 static json_t *status_json(const struct status_source *s)
 {
 	struct mark_count totals[MARK_RESULT_COUNT] = {{0, 0}};
@@ -149,6 +195,8 @@ static json_t *status_json(const struct status_source *s)
 	json_object_set_new(o, "adopted", json_boolean(s->adopted));
 	json_object_set_new(o, "interfaces", interfaces_json(s));
 	json_object_set_new(o, "events", events_json(s));
+	json_object_set_new(o, "fireflies",
+			    s->announce ? fireflies_json(s->announce) : json_null());
 	json_object_set_new(o, "rules", rules);
 	json_object_set_new(o, "flows", list.flows);
 	return o;
@@ -172,6 +220,32 @@ static void print_flow(void *arg, const struct flow_key *key, const struct scita
 			fprintf(list->out, ", unmarked %llu (%s)", flow.counts[r].packets,
 				mark_result_name((enum mark_result)r));
 	fputc('\n', list->out);
+}
+
+static void print_fireflies(const struct announce *a, FILE *out)
+{
+	struct announce_counters c;
+
+	announce_count(a, &c);
+	if (c.emits)
+		fprintf(out,
+			"announcing %zu flows: %" PRIu64 " start, %" PRIu64 " ongoing, %" PRIu64
+			" end\n",
+			c.emitter.active, c.emitter.emitted[FIREFLY_START],
+			c.emitter.emitted[FIREFLY_ONGOING], c.emitter.emitted[FIREFLY_END]);
+	if (c.relays)
+		fprintf(out, "relayed %" PRIu64 " of %" PRIu64 " fireflies\n", c.relay.relayed,
+			c.relay.received);
+	for (size_t i = 0; i < c.n_targets; i++) {
+		const struct sender_counters *t = &c.targets[i];
+
+		fprintf(out, "to %s: %" PRIu64, t->name, t->sent);
+		for (int f = 0; f < SENDER_FAILURE_COUNT; f++)
+			if (t->failed[f])
+				fprintf(out, ", failed %" PRIu64 " (%s)", t->failed[f],
+					sender_failure_name((enum sender_failure)f));
+		fputc('\n', out);
+	}
 }
 
 static void write_text(const struct status_source *s, FILE *out)
@@ -200,7 +274,50 @@ static void write_text(const struct status_source *s, FILE *out)
 			fprintf(out, "unmarked, %s: %llu packets, %llu bytes\n",
 				mark_result_name((enum mark_result)r), totals[r].packets,
 				totals[r].bytes);
+	if (s->announce)
+		print_fireflies(s->announce, out);
 	rules_each(s->rules, print_flow, &list);
+}
+
+static void write_target_prometheus(const struct sender_counters *t, FILE *out)
+{
+	fprintf(out,
+		"scitag_marker_fireflies_sent_total{target=\"%s\",result=\"sent\"} %" PRIu64 "\n"
+		"scitag_marker_fireflies_sent_total{target=\"%s\",result=\"skipped\"} %" PRIu64
+		"\n",
+		t->name, t->sent, t->name, t->skipped);
+	for (int i = 0; i < SENDER_FAILURE_COUNT; i++)
+		fprintf(out,
+			"scitag_marker_fireflies_sent_total{target=\"%s\",result=\"%s\"} %" PRIu64
+			"\n",
+			t->name, sender_failure_name((enum sender_failure)i), t->failed[i]);
+}
+
+static void write_fireflies_prometheus(const struct announce *a, FILE *out)
+{
+	struct announce_counters c;
+
+	announce_count(a, &c);
+	fprintf(out,
+		"# HELP scitag_marker_fireflies_total Fireflies of our own flows, by state.\n"
+		"# TYPE scitag_marker_fireflies_total counter\n"
+		"scitag_marker_fireflies_total{state=\"start\"} %" PRIu64 "\n"
+		"scitag_marker_fireflies_total{state=\"ongoing\"} %" PRIu64 "\n"
+		"scitag_marker_fireflies_total{state=\"end\"} %" PRIu64 "\n"
+		"# HELP scitag_marker_fireflies_relayed_total Fireflies of local programs, by what "
+		"became of them.\n# TYPE scitag_marker_fireflies_relayed_total counter\n"
+		"scitag_marker_fireflies_relayed_total{result=\"relayed\"} %" PRIu64 "\n"
+		"scitag_marker_fireflies_relayed_total{result=\"repeated\"} %" PRIu64 "\n"
+		"scitag_marker_fireflies_relayed_total{result=\"paced\"} %" PRIu64 "\n",
+		c.emitter.emitted[FIREFLY_START], c.emitter.emitted[FIREFLY_ONGOING],
+		c.emitter.emitted[FIREFLY_END], c.relay.relayed, c.relay.repeated, c.relay.paced);
+	for (int i = FIREFLY_OK + 1; i < FIREFLY_VERDICT_COUNT; i++)
+		fprintf(out, "scitag_marker_fireflies_relayed_total{result=\"%s\"} %" PRIu64 "\n",
+			firefly_verdict_name((enum firefly_verdict)i), c.relay.rejected[i]);
+	fprintf(out, "# HELP scitag_marker_fireflies_sent_total Datagrams, by target.\n"
+		     "# TYPE scitag_marker_fireflies_sent_total counter\n");
+	for (size_t i = 0; i < c.n_targets; i++)
+		write_target_prometheus(&c.targets[i], out);
 }
 
 static void write_prometheus(const struct status_source *s, FILE *out)
@@ -236,6 +353,8 @@ static void write_prometheus(const struct status_source *s, FILE *out)
 	for (int i = 0; i < RULES_REFUSAL_COUNT; i++)
 		fprintf(out, "scitag_marker_flow_events_refused_total{reason=\"%s\"} %" PRIu64 "\n",
 			rules_refusal_name((enum rules_refusal)i), c.refused[i]);
+	if (s->announce)
+		write_fireflies_prometheus(s->announce, out);
 }
 
 void status_write(const struct status_source *s, enum status_form form, FILE *out)

@@ -3,6 +3,7 @@
 #define MARKER_STATUS_H
 
 #include <stdio.h>
+#include "marker/announce.h"
 #include "marker/mark.h"
 #include "marker/pipe.h"
 #include "marker/rules.h"
@@ -11,8 +12,9 @@ enum status_form { STATUS_TEXT, STATUS_JSON, STATUS_PROMETHEUS };
 
 struct status_source {
 	const struct rules *rules;
-	struct mark *mark;             /* NULL in the mode without programs */
-	const struct pipe_input *pipe; /* NULL: none */
+	struct mark *mark;               /* NULL in the mode without programs */
+	const struct pipe_input *pipe;   /* NULL: none */
+	const struct announce *announce; /* NULL: none */
 	const struct registry *registry;
 	char (*interfaces)[IFNAMSIZ];
 	size_t n_interfaces;
