@@ -213,7 +213,7 @@ def strip(p):
 
 
 def run(net, what, traffic, mtu, proto=6, before=False, wire=True, snap=170, base_frames=True, expect_unmarked=None,
-        listening=False, raw=False, extra_frames=None, any_sport=False, full_marks_after=None):
+        listening=False, raw=False, extra_frames=None, any_sport=False, late=None):
     """Unmarked, then marked, and everything that must hold between the two."""
     name = "%s: %s" % (STRATEGY, what)
     stats, started = [], (STRATEGY, net.extra)
@@ -221,7 +221,7 @@ def run(net, what, traffic, mtu, proto=6, before=False, wire=True, snap=170, bas
         sport, dport = next(ports), next(ports)
         flow = {6: "tcp", 17: "udp", 132: "sctp"}[proto] + " %s %d %s %d" % (HOST_A, sport, net.host_b, dport)
         net.stop()
-        if marked:
+        if marked and not late:
             net.start(*started)
         before_a, before_b = net.counters(net.a), net.counters(net.b)
         cap = None
@@ -231,7 +231,9 @@ def run(net, what, traffic, mtu, proto=6, before=False, wire=True, snap=170, bas
         def now_mark():
             nonlocal cap
             cap = net.capture(snap)
-            if marked:
+            if marked and late:
+                net.start(STRATEGY, late)
+            elif marked:
                 net.ask("mark %s atlas AnalysisInput" % flow)
 
         if not before:
@@ -333,6 +335,9 @@ def main():
         run(net, "TCP, the passive side sends", tcp_bulk(passive=True), 1500)
         run(net, "TCP open before the rule", tcp_bulk(), 1500, before=True, base_frames=False)
         run(net, "TCP open before the rule, writes of one MSS", tcp_bulk(8 * MB, "mss", True), 1500, before=True, base_frames=False)
+        run(net, "TCP open before the marker, a wildcard", tcp_bulk(), 1500, before=True, base_frames=False, late=wild)
+        run(net, "TCP open before the marker, a wildcard, writes of one MSS", tcp_bulk(8 * MB, "mss", True), 1500, before=True,
+            base_frames=False, late=wild)
         net.extra = wild
         run(net, "TCP short connections, a wildcard", tcp_short(), 1500, any_sport=True, base_frames=False)
     with Net(offloads=("tso off", "gso off", "tx-udp-segmentation off")) as net:

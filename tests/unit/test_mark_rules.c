@@ -216,6 +216,33 @@ static void a_path_mtu_is_hinted_once_and_held(void **state)
 	rules_close(r);
 }
 
+static void a_wildcards_open_connections_get_a_hint_too(void **state)
+{
+	struct marker_rule rule = {.protocol = (char[]){"tcp"},
+				   .dst = (char[]){"fd00::/16"},
+				   .dst_port = (char[]){"443"},
+				   .experiment = (char[]){"atlas"},
+				   .activity = (char[]){"17"},
+				   .strategy = (char[]){"hopByHopDestination"}};
+	struct marker_config cfg = config(100);
+	struct rules_flow_event e = event(RULES_START, 1, 6);
+	struct rules *r;
+
+	cfg.rules = (struct opt_items){1, &rule};
+	assert_int_equal(rules_open(&r, &cfg, NULL, CARRIER_LABEL, NULL), 0);
+	assert_int_equal(rules_configure(r, &cfg, reg, CARRIER_LABEL), 0);
+	assert_int_equal(rules_room(r), 16);
+	assert_true(rules_wants_sockets(r));
+	assert_int_equal(rules_hint(r, &e.key, 1500, 1500), 1484);
+	e.key.dst_port = 444;
+	assert_int_equal(rules_hint(r, &e.key, 1500, 1500), 0);
+	/* without the rule no room is kept any more */
+	cfg.rules.n = 0;
+	assert_int_equal(rules_configure(r, &cfg, reg, CARRIER_LABEL), 0);
+	assert_int_equal(rules_room(r), 0);
+	rules_close(r);
+}
+
 static void there_is_no_hint_below_1287(void **state)
 {
 	struct marker_config cfg = config(100);
@@ -337,6 +364,7 @@ int main(void)
 		cmocka_unit_test(the_table_loses_and_invents_nobody),
 		cmocka_unit_test(a_socket_that_was_there_and_is_not_ends_its_flow),
 		cmocka_unit_test(a_path_mtu_is_hinted_once_and_held),
+		cmocka_unit_test(a_wildcards_open_connections_get_a_hint_too),
 		cmocka_unit_test(there_is_no_hint_below_1287),
 		cmocka_unit_test(prefixes_ports_and_protocols_are_read),
 		cmocka_unit_test(lines_of_the_pipe_are_read),
