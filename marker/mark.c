@@ -68,7 +68,8 @@ struct hook {
 	uint32_t prio;
 };
 
-static int to_debug_log(enum libbpf_print_level level, const char *fmt, va_list args)
+static int __attribute__((format(printf, 2, 0)))
+to_debug_log(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	char line[512];
 	size_t n;

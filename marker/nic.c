@@ -31,29 +31,34 @@ static int ethtool(int fd, const char *ifname, void *command)
 /* 1 if the named feature is active, 0 if not or unknown. */
 static int has_feature(int fd, const char *ifname, const char *name)
 {
-	struct {
+	/* the number of strings follows the fixed part */
+	union {
 		struct ethtool_sset_info head;
-		uint32_t n;
+		uint32_t words[sizeof(struct ethtool_sset_info) / 4 + 1];
 	} info = {.head = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES}};
 	struct ethtool_gstrings *names = NULL;
 	struct ethtool_gfeatures *features = NULL;
 	int active = 0;
+	uint32_t n;
 
-	if (ethtool(fd, ifname, &info) || !info.head.sset_mask || info.n > 4096)
+	if (ethtool(fd, ifname, &info) || !info.head.sset_mask)
 		return 0;
-	names = calloc(1, sizeof(*names) + (size_t)info.n * ETH_GSTRING_LEN);
-	features = calloc(1, sizeof(*features) + (info.n + 31) / 32 *
-							 sizeof(struct ethtool_get_features_block));
+	n = info.words[sizeof(struct ethtool_sset_info) / 4];
+	if (n > 4096)
+		return 0;
+	names = calloc(1, sizeof(*names) + (size_t)n * ETH_GSTRING_LEN);
+	features = calloc(1, sizeof(*features) +
+				     (n + 31) / 32 * sizeof(struct ethtool_get_features_block));
 	if (!names || !features)
 		goto out;
 	names->cmd = ETHTOOL_GSTRINGS;
 	names->string_set = ETH_SS_FEATURES;
-	names->len = info.n;
+	names->len = n;
 	features->cmd = ETHTOOL_GFEATURES;
-	features->size = (info.n + 31) / 32;
+	features->size = (n + 31) / 32;
 	if (ethtool(fd, ifname, names) || ethtool(fd, ifname, features))
 		goto out;
-	for (uint32_t i = 0; i < info.n && !active; i++)
+	for (uint32_t i = 0; i < n && !active; i++)
 		active = !strncmp((char *)names->data + i * ETH_GSTRING_LEN, name,
 				  ETH_GSTRING_LEN) &&
 			 features->features[i / 32].active >> (i % 32) & 1;

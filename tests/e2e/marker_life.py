@@ -346,6 +346,27 @@ def wildcards():
             skip("a cgroup's sockets", "no cgroup2 mounted")
 
 
+def cards():
+    """auto takes options where the interface can cut up packets with options, else the label; a warning says so."""
+    with Net() as net:
+        def chosen(strategy="auto"):
+            net.start(strategy)
+            s = net.status()["strategy"]
+            net.stop()
+            return s
+
+        check(chosen() == "destination", "auto, an interface that segments anything: options")
+        for ns, dev in ((net.a, "va"), (net.b, "vb")):
+            sh("ip -n %s link set %s gso_max_size 131072" % (ns, dev))
+        check(chosen() == "label", "auto, BIG TCP: the label")
+        sh("ip -n %s link set va gso_max_size 65536" % net.a)
+        check("40 %" not in open(net.dir + "/log").read(), "no warning so far")
+        sh("ip netns exec %s ethtool -K va tso off" % net.a)
+        check(chosen() == "label", "auto, no segmentation in hardware: the label")
+        check(chosen("destination") == "destination" and "va driver veth cannot segment" in open(net.dir + "/log").read(),
+              "asked for options all the same, it warns of the cost")
+
+
 def socket_mode():
     """The mode without programs: the options on the live socket."""
     with Net(offloads=("tso off",)) as net:
@@ -370,7 +391,7 @@ def socket_mode():
 
 
 if __name__ == "__main__":
-    for part in (foreign_survive, crashes, heartbeat, tcx, keys, port_reuse, flow_ends, wildcards, socket_mode):
+    for part in (foreign_survive, crashes, heartbeat, tcx, keys, port_reuse, flow_ends, wildcards, cards, socket_mode):
         if len(sys.argv) > 1 and part.__name__ not in sys.argv[1:]:
             continue
         try:
