@@ -226,14 +226,15 @@ static void keep(struct row *row, const struct tcp_sample *s, int64_t now_mono_n
 	row->sampled_mono_ns = now_mono_ns;
 }
 
+static int is_fresh(const struct row *row, int64_t now_mono_ns)
+{
+	return row->sampled && now_mono_ns - row->sampled_mono_ns < FRESH_NS;
+}
+
 static int look(struct emitter *e, struct row *row, int64_t now_mono_ns)
 {
 	struct tcp_sample s;
-	int err;
-
-	if (row->sampled && now_mono_ns - row->sampled_mono_ns < FRESH_NS && !row->ended)
-		return 0;
-	err = e->hooks.look(e->hooks.arg, &row->key, row->last.cookie, &s);
+	int err = e->hooks.look(e->hooks.arg, &row->key, row->last.cookie, &s);
 	if (!err)
 		keep(row, &s, now_mono_ns);
 	return err;
@@ -265,7 +266,7 @@ static void look_ahead(struct emitter *e, int64_t now_mono_ns)
 
 		if (row->due_mono_ns > now_mono_ns)
 			break;
-		stale += row->last.cookie && now_mono_ns - row->sampled_mono_ns >= FRESH_NS;
+		stale += row->last.cookie && !is_fresh(row, now_mono_ns);
 	}
 	if (stale > EMITTER_LOOKS_MAX)
 		e->hooks.each(e->hooks.arg, take_sample, &l);
@@ -336,7 +337,6 @@ int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_u
 		e->counters.unknown++;
 		return -ENOENT;
 	}
-	row->sampled_mono_ns = INT64_MIN / 2; /* no fresh sample is good enough: this is the last */
 	look(e, row, now.mono_ns);
 	end(e, row, end_utc_us ? end_utc_us : now.utc_us);
 	e->counters.ended++;
@@ -393,7 +393,8 @@ static void say_ongoing(struct emitter *e, struct row *row, struct emitter_time 
 {
 	int was_there = row->last.cookie != 0;
 
-	if (look(e, row, now.mono_ns) == -ENOENT && was_there) { /* no word of it reached us */
+	if (!is_fresh(row, now.mono_ns) && look(e, row, now.mono_ns) == -ENOENT && was_there) {
+		/* no word of its end reached us */
 		end(e, row, now.utc_us);
 		e->counters.gone++;
 		return;

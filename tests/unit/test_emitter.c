@@ -207,7 +207,7 @@ static void another_tag_ends_the_flow_and_begins_one(void **state)
 {
 	begin(1, 3, 14);
 	w.sent_bytes = 500;
-	pass(2);
+	pass(0.1);
 	begin(1, 2, 4);
 	assert_int_equal(w.n_said, 3);
 	assert_int_equal(w.said[1].state, FIREFLY_END);

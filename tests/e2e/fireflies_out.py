@@ -1,0 +1,565 @@
+"""What the marker says of its flows, as collectors hear it; expected values are the traffic's own."""
+
+import glob
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import marker_net
+from marker_net import InNamespace, check, not_ok, ok, read_pcap, sh, skip, try_sh
+
+KEEP_S = float(os.environ.get("KEEP_S", "6"))
+FLOWS = int(os.environ.get("FLOWS", "10000"))
+TAG = (3, 14)
+
+
+class Net(marker_net.Net):
+    """A marker with a configuration of the test's own; YAML is JSON here."""
+
+    def run_marker(self, firefly=None, listener=None, mark=True, interfaces=("va",), args=""):
+        conf = {"plugins": {"namedPipe": {"pipePath": self.dir + "/np"}}, "backends": {}, "control": {"path": self.dir + "/sock"}}
+        if mark:
+            conf["backends"]["marker"] = {"targetInterfaces": list(interfaces), "entropy": "zero"}
+        if firefly is not None:
+            conf["backends"]["firefly"] = firefly
+        if listener is not None:
+            conf["plugins"]["firefly"] = listener
+        with open(self.dir + "/marker.yaml", "w") as f:
+            json.dump(conf, f)
+        self.log = open(self.dir + "/log", "a")
+        self.daemon = subprocess.Popen(
+            "exec nsenter --net=/run/netns/%s %s/scitag-marker --conf %s/marker.yaml --log-level info run"
+            % (self.a, marker_net.BIN, self.dir), shell=True, stderr=self.log, stdout=self.log)
+        self.wait_up()
+
+    def pipe(self, *lines):
+        fd = os.open(self.dir + "/np", os.O_WRONLY)
+        for line in lines:
+            os.write(fd, (line + "\n").encode())
+        os.close(fd)
+
+
+class Collector:
+    """A UDP socket in a namespace, and what came to it, with the time it came."""
+
+    def __init__(self, ns, address, port, family=socket.AF_INET6):
+        with InNamespace(ns):
+            self.s = socket.socket(family, socket.SOCK_DGRAM)
+        self.s.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE
+        self.s.bind((address, port))
+        self.s.settimeout(0.2)
+        self.got, self.stopped = [], False
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        while not self.stopped:
+            try:
+                self.got.append(self.s.recv(65536))
+            except socket.timeout:
+                pass
+
+    def wait(self, n, seconds=5.0):
+        until = time.monotonic() + seconds
+        while len(self.got) < n and time.monotonic() < until:
+            time.sleep(0.01)
+        return len(self.got) >= n
+
+    def close(self):
+        self.stopped = True
+        self.thread.join()
+        self.s.close()
+
+    def fireflies(self):
+        return [body(d) for d in self.got]
+
+
+def body(datagram):
+    return json.loads(datagram[datagram.index(b"{"):])
+
+
+def state(f):
+    return f["flow-lifecycle"]["state"]
+
+
+def line(what, src, sport, dst, dport, tag=TAG):
+    return "%s tcp %s %d %s %d %d %d" % (what, src, sport, dst, dport, *tag)
+
+
+def connect(net, port, src="fd00::1", dst="fd00::2", sport=0):
+    """A connection from A to B: both ends."""
+    family = socket.AF_INET6 if ":" in src else socket.AF_INET
+    with InNamespace(net.b):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((dst, port))
+    listener.listen()
+    with InNamespace(net.a):
+        a = socket.socket(family, socket.SOCK_STREAM)
+    a.bind((src, sport))
+    a.connect((dst, port))
+    b, _ = listener.accept()
+    listener.close()
+    return a, b
+
+
+def move(a, b, n):
+    """n bytes from a to b."""
+    t = threading.Thread(target=a.sendall, args=(bytes(n),))
+    t.start()
+    left = n
+    while left:
+        left -= len(b.recv(min(left, 1 << 18)))
+    t.join()
+
+
+# --- the form -------------------------------------------------------------------------------------
+
+HEADER = re.compile(
+    rb"^<134>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00) ([!-~]{1,255}) scitag-marker - firefly-json - \{")
+TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$")
+
+
+def why_malformed(d):
+    """RFC 5424 section 6 without structured data, then the framework's JSON, version 1."""
+    if len(d) > 1400:
+        return "longer than 1400 bytes"
+    if not HEADER.match(d):
+        return "header %r" % d[:120]
+    f = body(d)
+    order = ["version", "flow-lifecycle", "flow-id", "context", "usage", "netlink"]
+    if list(f) != [k for k in order if k in f] or not {"version", "flow-lifecycle", "flow-id", "context"} <= set(f):
+        return "members %s" % list(f)
+    life, ident, context = f["flow-lifecycle"], f["flow-id"], f["context"]
+    if f["version"] != 1 or list(life) != ["state", "current-time", "start-time"] + ["end-time"] * (state(f) == "end"):
+        return "life %s" % life
+    if state(f) not in ("start", "ongoing", "end") or not all(TIME.match(v) for k, v in life.items() if k != "state"):
+        return "life %s" % life
+    if d.split(b" ")[1].decode() != life["current-time"] or life["start-time"] > life["current-time"]:
+        return "times %s" % life
+    if list(ident) != ["afi", "src-ip", "dst-ip", "protocol", "src-port", "dst-port"] or ident["protocol"] not in ("tcp", "udp"):
+        return "flow-id %s" % ident
+    if ident["afi"] != ("ipv6" if ":" in ident["src-ip"] else "ipv4") or not all(1 <= ident[p] <= 65535 for p in ("src-port", "dst-port")):
+        return "flow-id %s" % ident
+    if list(context) != ["experiment-id", "activity-id", "application"] or not all(type(context[k]) is int for k in list(context)[:2]):
+        return "context %s" % context
+    if "usage" in f and (list(f["usage"]) != ["received", "sent"] or not all(type(v) is int for v in f["usage"].values())):
+        return "usage %s" % f["usage"]
+    return ""
+
+
+def check_form(datagrams, what):
+    bad = [w for w in map(why_malformed, datagrams) if w]
+    check(datagrams and not bad, "%s: %d fireflies in the framework's form, RFC 5424 header, at most %d bytes"
+          % (what, len(datagrams), max(map(len, datagrams), default=0)), bad[:3])
+    path = os.path.join(os.environ.get("SCITAG_SHARED", "../../../shared"), "data/firefly.schema.json")
+    try:
+        import jsonschema
+        with open(path) as f:  # published with commas that JSON does not have
+            schema = json.loads(re.sub(r",(\s*[}\]])", r"\1", f.read()))
+    except (ImportError, OSError) as e:
+        return skip("%s: the published schema" % what, e)
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = [e.message for d in datagrams for e in validator.iter_errors(body(d))]
+    check(not errors, "%s: valid by the published schema 1.0.0" % what, errors[:3])
+
+
+# --- cases ----------------------------------------------------------------------------------------
+
+def case_life():
+    """START, ONGOING, END with this flow's bytes; the far end, two collectors, and three that are dead."""
+    with Net() as net:
+        far = Collector(net.b, "fd00::2", 10514)
+        near4 = Collector(net.a, "127.0.0.1", 11001, socket.AF_INET)
+        near6 = Collector(net.a, "::1", 11002)
+        net.run_marker(firefly={"enrich": True, "ongoing": "1s", "sendToCollector": True, "collectorAddress": "127.0.0.1", "collectorPort": 11001,
+                                "collectors": ["nowhere.invalid", "[fd0f::1]:10514", "127.0.0.1:1", "[::1]:11002"]})
+        a, b = connect(net, 5000)
+        port = a.getsockname()[1]
+        move(a, b, 4321)  # before the flow began: not its own
+        move(b, a, 21)
+        net.pipe(line("start", "fd00::1", port, "fd00::2", 5000), line("start", "fd00::1", port, "fd00::2", 5000))
+        check(far.wait(1), "START goes to the flow's far end", net.status())
+        move(a, b, 3000000)
+        check(far.wait(2), "ONGOING comes after the interval")
+        move(a, b, 2000000)
+        move(b, a, 777)
+        net.pipe(line("end", "fd00::1", port, "fd00::2", 5000))
+        far.wait(3)
+        time.sleep(0.3)
+        f = far.fireflies()
+        check([state(x) for x in f] == ["start", "ongoing", "end"], "START, ONGOING, END: once each, though begun twice", [state(x) for x in f])
+        check(f[-1].get("usage") == {"received": 777, "sent": 5000000}, "END counts the flow's bytes, not the connection's", f[-1].get("usage"))
+        check(f[1].get("usage") == {"received": 0, "sent": 3000000}, "ONGOING counts so far", f[1].get("usage"))
+        check(len({x["flow-lifecycle"]["start-time"] for x in f}) == 1, "one start-time")
+        info = f[-1]["netlink"]["tcpInfo"]
+        check(info["pMtu"] == 1500 and info["rtt"] == round(f[-1]["netlink"]["rtt"] * 1000) and 0 < info["rtt"] < 1000000
+              and info["bytesSent"] >= 5004321 and f[-1]["netlink"]["cong"]["algorithm"],
+              "what the kernel knows: rtt in ms and us, path MTU, congestion control", f[-1]["netlink"])
+        check(near4.got == far.got and near6.got == far.got, "both collectors got the same, whatever became of three others",
+              (len(near4.got), len(near6.got), net.status()["fireflies"]["targets"]))
+        t = {x["name"]: x for x in net.status()["fireflies"]["targets"]}
+        check(t["nowhere.invalid port 10514"]["failed"]["unresolved"] == 3 and t["fd0f::1 port 10514"]["failed"]["no_route"] == 3,
+              "what failed is counted by target and reason", t)
+        # ended by its connection, not by an event
+        net.pipe(line("start", "fd00::1", port, "fd00::2", 5000))
+        far.wait(4)
+        move(a, b, 1000)
+        move(b, a, 99)
+        a.close()
+        b.close()
+        far.wait(5)
+        f = far.fireflies()
+        check(state(f[-1]) == "end" and f[-1]["usage"] == {"received": 99, "sent": 1000}, "a connection that closes ends its flow, with its last bytes", f[3:])
+        time.sleep(1.3)
+        check(net.status()["flows"] == [], "and its mark", net.status()["flows"])
+        # a new tag is a new flow
+        a, b = connect(net, 5001)
+        port = a.getsockname()[1]
+        net.pipe(line("start", "fd00::1", port, "fd00::2", 5001))
+        far.wait(6)
+        move(a, b, 50)
+        net.pipe(line("start", "fd00::1", port, "fd00::2", 5001, (2, 4)))
+        far.wait(8)
+        f = far.fireflies()[5:]
+        check([(state(x), x["context"]["experiment-id"]) for x in f] == [("start", 3), ("end", 3), ("start", 2)] and f[1]["usage"]["sent"] == 50,
+              "another tag ends the flow and begins one", f)
+        net.stop()
+        far.wait(9)
+        check(state(far.fireflies()[-1]) == "end", "a stop of the marker ends what it announced")
+        check_form(far.got, "life")
+        for c in (far, near4, near6):
+            c.close()
+
+
+def case_ipv4():
+    """IPv4 cannot be marked; it is announced, with its bytes, to a far end over IPv4."""
+    with Net() as net:
+        sh("ip -n %s addr add 192.0.2.1/24 dev va" % net.a)
+        sh("ip -n %s addr add 192.0.2.2/24 dev vb" % net.b)
+        far = Collector(net.b, "192.0.2.2", 10514, socket.AF_INET)
+        net.run_marker(firefly={"stun": {"manualMapping": {"192.0.2.1": "198.51.100.9"}}})
+        a, b = connect(net, 5000, "192.0.2.1", "192.0.2.2")
+        port = a.getsockname()[1]
+        net.pipe(line("start", "192.0.2.1", port, "192.0.2.2", 5000), line("start", "192.0.2.1", port + 1, "192.0.2.2", 5000, (0, 0)))
+        far.wait(2)
+        move(a, b, 100000)
+        a.close()
+        b.close()
+        far.wait(3)
+        f = far.fireflies()
+        check([state(x) for x in f] == ["start", "start", "end"] and f[2]["usage"]["sent"] == 100000, "IPv4 is announced", f)
+        check(f[2]["flow-id"]["src-ip"] == "198.51.100.9" and f[2]["flow-id"]["dst-ip"] == "192.0.2.2" and f[2]["flow-id"]["afi"] == "ipv4",
+              "under the address that the world knows", f[2]["flow-id"])
+        check(f[1]["context"]["experiment-id"] == 0, "tag 0/0 is announced only")
+        check_form(far.got, "IPv4")
+        far.close()
+
+
+def case_iperf():
+    """An iperf3 transfer into a namespace where the observer listens."""
+    with Net() as net:
+        conf = {"firefly": {"listen": ["[::]:10514"]}, "http": {"listen": "127.0.0.1:10580"},
+                "database": {"url": "sqlite:%s/observer.db" % net.dir}, "registry": {"url": "", "cache": ""}}
+        with open(net.dir + "/observer.yaml", "w") as f:
+            json.dump(conf, f)
+        log = open(net.dir + "/observer.log", "w")
+        net.children.append(subprocess.Popen(["ip", "netns", "exec", net.b, marker_net.BIN + "/scitag-observer", "--conf", net.dir + "/observer.yaml"], stderr=log, stdout=log))
+
+        def sources():
+            r = try_sh("ip netns exec %s curl -fs http://127.0.0.1:10580/api/v1/sources" % net.b)
+            return r.returncode == 0 and next(s for s in json.loads(r.stdout)["sources"] if s["kind"] == "firefly_input")
+
+        until = time.monotonic() + 10
+        while not sources() and time.monotonic() < until:
+            time.sleep(0.1)
+        near = Collector(net.a, "::1", 11002)
+        net.run_marker(firefly={"enrich": True, "ongoing": "1s", "collectors": ["[::1]:11002"]})
+        server = subprocess.Popen(["ip", "netns", "exec", net.b, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+        net.children.append(server)
+        time.sleep(0.4)
+        net.pipe(line("start", "fd00::1", 45000, "fd00::2", 5201))
+        r = json.loads(sh("ip netns exec %s iperf3 -c fd00::2 --cport 45000 -b 200M -t 3 -J" % net.a))
+        sent, cookie = r["end"]["sum_sent"]["bytes"], 37
+        near.wait(5)
+        time.sleep(0.5)
+        f = near.fireflies()
+        states = [state(x) for x in f]
+        check(states[0] == "start" and states[-1] == "end" and set(states[1:-1]) == {"ongoing"} and 2 <= len(states) - 2 <= 3,
+              "iperf3: START, %d ONGOING, END" % (len(states) - 2), states)
+        check(f[-1]["usage"]["sent"] == sent + cookie, "iperf3: END counts %d bytes, as iperf3 does, and its cookie" % sent, f[-1]["usage"])
+        counts = [x["usage"]["sent"] for x in f if "usage" in x]
+        check(counts == sorted(counts), "iperf3: counts only grow", counts)
+        s = sources()
+        check(s and s["received"] == len(f) and s["accepted"] == len(f) and "scitag-marker %d" % len(f) in s["detail"],
+              "the observer accepts them all, and knows whose they are", s)
+        check_form(near.got, "iperf3")
+        near.close()
+
+
+def dialects(local, remote, lport, rport):
+    """START of a flow between two ends as each program words it; the local one is on this host."""
+    ident = '"flow-id":{"afi":"ipv6","src-ip":"%s","dst-ip":"%s","protocol":"tcp","src-port":%d,"dst-port":%d}'
+    ours, turned = ident % (local, remote, lport, rport), ident % (remote, local, rport, lport)
+    now, z = "2026-01-10T09:00:00.001020+00:00", "2026-01-10T09:00:00.001Z"
+    life = '"flow-lifecycle":{"state":"%s","current-time":"' + now + '","start-time":"' + now + '"%s}'
+    tag = '"context":{"experiment-id":3,"activity-id":14,"application":"%s"}'
+    for what in ("start", "end"):
+        stop, zstop = (',"end-time":"%s"' % now, ',"end-time":"%s"' % z) if what == "end" else ("", "")
+        l = life % (what, stop)
+        yield "flowd", what, '<134>1 %s se1.example.org flowd - firefly-json - {"version": 1, %s, %s, %s}' % (now, l, ours, tag % "flowd v1.1.7")
+        yield "flowd-go", what, '<134>1  se1 flowd-go-v2.4.2 - firefly-json - {"version":1,"flow-lifecycle":{"state":"%s","start-time":"%s"%s},%s,%s}' % (
+            what, z.replace("Z", "+00:00"), stop, ours, tag % "")
+        yield "XRootD", what, '<134>1 - se1.example.org xrootd - firefly-json - {"version":1,%s,"usage":{"received":1,"sent":2},"netlink":{"rtt":1.5},%s,%s}' % (l, tag % "xrdcp", ours)
+        yield "XRootD http-put", what, '<134>1 - se1.example.org xrootd - firefly-json - {"version":1,%s,"usage":{"received":2,"sent":1},"netlink":{"rtt":1.5},%s,%s}' % (l, tag % "http-put", turned)
+        yield "dCache", what, '<134>1 %s %s dCache - firefly-json - {%s,"version":1,"flow-lifecycle":{"state":"%s","start-time":"%s","current-time":"%s"%s},%s,"usage":{}}\n' % (
+            z, remote, turned, what, z, z, zstop, tag % "xrootd")
+        yield "dCache 10.2", what, '{%s,"version":1,"flow-lifecycle":{"state":"%s","start-time":"%s","current-time":"%s"%s},%s,"usage":{}}' % (
+            turned, what, z, z, zstop, tag % "https")
+
+
+def case_dialects():
+    """Fireflies of local programs mark what leaves here, and arrive at two collectors byte for byte."""
+    label = marker_net.label_of(*TAG)
+    with Net() as net:
+        one = Collector(net.b, "fd00::2", 11001)
+        two = Collector(net.a, "127.0.0.1", 11002, socket.AF_INET)
+        far = Collector(net.b, "fd00::2", 10514)
+        net.run_marker(firefly={"collectors": ["[fd00::2]:11001", "127.0.0.1:11002", "127.0.0.1:1", "127.0.0.1:10514"]}, listener={})
+        with InNamespace(net.a):
+            program = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sent = []
+        for i, name in enumerate(["flowd", "flowd-go", "XRootD", "XRootD http-put", "dCache", "dCache 10.2"]):
+            a, b = connect(net, 5000 + i)
+            port = a.getsockname()[1]
+            said = {w: t.encode() for n, w, t in dialects("fd00::1", "fd00::2", port, 5000 + i) if n == name}
+            program.sendto(said["start"], ("127.0.0.1", 10514))
+            one.wait(len(sent) + 1)
+            out, back = net.capture(), net.capture(ns=net.a, dev="va")
+            move(a, b, 20000)
+            move(b, a, 20000)
+            program.sendto(said["end"], ("127.0.0.1", 10514))
+            sent += [said["start"], said["end"]]
+            one.wait(len(sent))
+            time.sleep(1.3)
+            ours = [p for p in read_pcap(out.stop()) if p.sport == port and p.dport == 5000 + i]
+            theirs = [p for p in read_pcap(back.stop()) if p.dport == port and p.sport == 5000 + i]
+            check(ours and theirs and all(p.label == label for p in ours) and not any(p.label == label for p in theirs),
+                  "%s: all %d packets that leave are marked, none of %d that come in" % (name, len(ours), len(theirs)),
+                  {hex(p.label) for p in ours} | {hex(p.label) for p in theirs})
+            check(not net.status()["flows"], "%s: its END ends the mark" % name)
+            a.close()
+            b.close()
+        time.sleep(0.3)
+        check(one.got == sent and two.got == sent and far.got == sent, "%d fireflies at two collectors and the far end, byte for byte" % len(sent),
+              (len(one.got), len(two.got), len(far.got), len(sent)))
+        program.sendto(sent[0], ("127.0.0.1", 10514))
+        program.sendto(b"<134>1 - h flowd - firefly-json - {}", ("127.0.0.1", 10514))
+        time.sleep(0.3)
+        r = net.status()["fireflies"]["relay"]
+        check(one.got == sent, "what was seen, and what is no firefly, goes nowhere")
+        check(r["received"] == r["relayed"] + sum(r["rejected"].values()) + r["repeated"] + r["paced"] and r["relayed"] == len(sent)
+              and r["rejected"]["bad_version"] == 1 and r["repeated"] == len(sent) + 1, "a collector that is this relay itself makes no loop; all are accounted for", r)
+        for c in (one, two, far):
+            c.close()
+
+
+def case_loop_of_our_own():
+    with Net() as net:
+        one = Collector(net.b, "fd00::2", 11001)
+        net.run_marker(firefly={"sendToDestination": False, "collectors": ["127.0.0.1:10514", "[fd00::2]:11001"]}, listener={})
+        net.pipe(line("start", "fd00::1", 1000, "fd00::2", 2000), line("end", "fd00::1", 1000, "fd00::2", 2000))
+        one.wait(2)
+        time.sleep(0.3)
+        r = net.status()["fireflies"]["relay"]
+        check(len(one.got) == 2 and r["repeated"] == 2 and r["relayed"] == 0, "our own fireflies, sent to our own listener, are known again", (len(one.got), r))
+        one.close()
+
+
+# --- syslog daemons -------------------------------------------------------------------------------
+
+def package_file(net, package, path):
+    """A program of a Debian package: as installed, or unpacked beside, for the two daemons exclude each other."""
+    if os.path.exists(path):
+        return path, ""
+    root = os.path.join(os.path.abspath(marker_net.BIN), "peers", package)
+    if not os.path.exists(root + path):
+        r = try_sh("mkdir -p %s && cd %s && apt-get download %s && dpkg-deb -x %s_*.deb ." % (root, root, package, package))
+        if r.returncode or not os.path.exists(root + path):
+            return None, "neither installed nor to be had: " + (r.stderr.strip().splitlines() or [""])[-1]
+    return root + path, root
+
+
+def case_rsyslog():
+    with Net() as net:
+        program, root = package_file(net, "rsyslog", "/usr/sbin/rsyslogd")
+        if not program:
+            return skip("rsyslog", root)
+        out = net.dir + "/rsyslog.out"
+        fields = ["pri", "timereported:::date-rfc3339", "hostname", "app-name", "procid", "msgid", "structured-data", "msg"]
+        with open(net.dir + "/rsyslog.conf", "w") as f:
+            f.write('global(workDirectory="%s" maxMessageSize="8k")\nmodule(load="imudp")\nmodule(load="mmjsonparse")\n' % net.dir)
+            f.write('template(name="t" type="string" string="%s|%%$!flow-id!src-ip%%|%%$!context!experiment-id%%\\n")\n' % "|".join("%%%s%%" % x for x in fields))
+            f.write('ruleset(name="r") { action(type="mmjsonparse" cookie="") action(type="omfile" file="%s" template="t") }\n' % out)
+            f.write('input(type="imudp" address="127.0.0.1" port="11514" ruleset="r")\n')
+        modules = root + "/usr/lib/x86_64-linux-gnu/rsyslog"
+        extra = ["-M", modules] if root else []
+        net.children.append(subprocess.Popen(["ip", "netns", "exec", net.a, program, "-n", "-i", net.dir + "/rsyslog.pid", "-f", net.dir + "/rsyslog.conf"] + extra,
+                                             stdout=open(net.dir + "/rsyslog.log", "w"), stderr=subprocess.STDOUT))
+        check_syslog(net, "rsyslog", out, 11514, parsed=True)
+
+
+def case_syslog_ng():
+    with Net() as net:
+        program, root = package_file(net, "syslog-ng-core", "/usr/sbin/syslog-ng")
+        if not program:
+            return skip("syslog-ng", root)
+        out = net.dir + "/syslog-ng.out"
+        with open(net.dir + "/syslog-ng.conf", "w") as f:
+            f.write('@version: 3.38\noptions { keep-hostname(yes); frac-digits(6); };\n'
+                    'source s { network(ip("127.0.0.1") port(11514) transport("udp") flags(syslog-protocol)); };\n'
+                    'parser p { json-parser(prefix(".f.")); };\n'
+                    'destination d { file("%s" template("$PRI|$ISODATE|$HOST|$PROGRAM|$PID|$MSGID|$SDATA|$MSG|${.f.flow-id.src-ip}|${.f.context.experiment-id}\\n")); };\n'
+                    'log { source(s); parser(p); destination(d); };\n' % out)
+        env = dict(os.environ)
+        extra = []
+        if root:
+            env["LD_LIBRARY_PATH"] = root + "/usr/lib/syslog-ng:" + ":".join(glob.glob(root + "/usr/lib/x86_64-linux-gnu*"))
+            extra = ["--module-path", glob.glob(root + "/usr/lib/syslog-ng/3*")[0]]
+        net.children.append(subprocess.Popen(["ip", "netns", "exec", net.a, program, "-F", "-f", net.dir + "/syslog-ng.conf", "-R", net.dir + "/ng.persist",
+                                              "-c", net.dir + "/ng.ctl", "-p", net.dir + "/ng.pid"] + extra,
+                                             env=env, stdout=open(net.dir + "/syslog-ng.log", "w"), stderr=subprocess.STDOUT))
+        check_syslog(net, "syslog-ng", out, 11514, parsed=True)
+
+
+def check_syslog(net, name, out, port, parsed):
+    until = time.monotonic() + 10
+    while time.monotonic() < until and str(port) not in sh("ip netns exec %s ss -Hlun" % net.a):
+        time.sleep(0.1)
+    near = Collector(net.a, "::1", 11002)
+    net.run_marker(firefly={"enrich": True, "sendToDestination": False, "collectors": ["127.0.0.1:%d" % port, "[::1]:11002"]})
+    a, b = connect(net, 5000)
+    net.pipe(line("start", "fd00::1", a.getsockname()[1], "fd00::2", 5000))
+    near.wait(1)
+    move(a, b, 1000)
+    net.pipe(line("end", "fd00::1", a.getsockname()[1], "fd00::2", 5000))
+    near.wait(2)
+    until = time.monotonic() + 10
+    lines = []
+    while time.monotonic() < until and len(lines) < 2:
+        lines = open(out).read().splitlines() if os.path.exists(out) else []
+        time.sleep(0.1)
+    if len(lines) != 2:
+        return not_ok("%s receives two fireflies" % name, (lines, open(net.dir + "/%s.log" % name).read()[-800:]))
+    for text, sent in zip(lines, near.got):
+        pri, when, host, app, procid, msgid, sd, rest = text.split("|", 7)
+        msg, src, experiment = rest.rsplit("|", 2)
+        f = body(sent)
+        check((pri, host, app, procid.strip("-"), msgid, sd.strip("-")) == ("134", sent.split(b" ")[2].decode(), "scitag-marker", "", "firefly-json", "")
+              and when[:26] == f["flow-lifecycle"]["current-time"][:26] and json.loads(msg) == f,
+              "%s reads our %s as RFC 5424, its message as the same JSON" % (name, state(f)), text)
+        check((src, experiment) == ("fd00::1", "3"), "%s's own JSON parser finds the members" % name, (src, experiment))
+    near.close()
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+def case_many():
+    """FLOWS connections announced, kept KEEP_S seconds, ended: half by event, half by their closing."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    interval = 2 if KEEP_S < 60 else 30
+    with Net() as net:
+        for ns in (net.a, net.b):
+            sh("ip netns exec %s sysctl -qw net.ipv4.ip_local_port_range='10000 65000' net.core.somaxconn=16384" % ns)
+        far = Collector(net.b, "fd00::2", 10514)
+        net.run_marker(firefly={"ongoing": "%ds" % interval, "enrich": True}, listener=None)
+
+        def cost():
+            stat = open("/proc/%d/stat" % net.daemon.pid).read().split()
+            rss = int(re.search(r"VmRSS:\s+(\d+)", open("/proc/%d/status" % net.daemon.pid).read())[1])
+            return (int(stat[13]) + int(stat[14])) / os.sysconf("SC_CLK_TCK"), rss / 1024
+
+        with InNamespace(net.b):
+            listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        listener.bind(("fd00::2", 5000))
+        listener.listen(16384)
+        pairs, before = [], cost()
+        for i in range(FLOWS):
+            if i % 500 == 0:  # one process, two namespaces: do not change for each
+                with InNamespace(net.a):
+                    fresh = [socket.socket(socket.AF_INET6, socket.SOCK_STREAM) for _ in range(min(500, FLOWS - i))]
+            s = fresh.pop()
+            s.connect(("fd00::2", 5000))
+            pairs.append((s, listener.accept()[0]))
+        ports = [p[0].getsockname()[1] for p in pairs]
+        started = time.monotonic()
+        net.pipe(*[line("start", "fd00::1", p, "fd00::2", 5000) for p in ports])
+        fed = time.monotonic() - started
+        for i, (a, _) in enumerate(pairs):
+            a.sendall(bytes(1 + i % 1000))
+        far.wait(FLOWS, 20)
+        time.sleep(max(0, KEEP_S - (time.monotonic() - started)))
+        for _, b in pairs:
+            b.recv(1000)
+        middle = cost()
+        half = FLOWS // 2
+        net.pipe(*[line("end", "fd00::1", p, "fd00::2", 5000) for p in ports[:half]])
+        for a, b in pairs[half:]:
+            a.close()
+            b.close()
+        until = time.monotonic() + 20
+        while net.status()["fireflies"]["active"] and time.monotonic() < until:
+            time.sleep(0.2)
+        took = time.monotonic() - started
+        time.sleep(0.5)
+        after = cost()
+        seen, ongoing, usage_wrong = {}, {}, 0
+        index = {p: i for i, p in enumerate(ports)}
+        for f in far.fireflies():
+            p, s = f["flow-id"]["src-port"], state(f)
+            if s == "ongoing":
+                ongoing.setdefault(p, []).append(f["flow-lifecycle"]["current-time"])
+            else:
+                seen[p, s] = seen.get((p, s), 0) + 1
+            if s == "end":
+                usage_wrong += f.get("usage", {}).get("sent") != 1 + index[p] % 1000
+        c = net.status()["fireflies"]
+        check(len(seen) == 2 * FLOWS and set(seen.values()) == {1} and {p for p, _ in seen} == set(ports),
+              "%d flows: a START and an END of each, none twice" % FLOWS, (len(seen), max(seen.values(), default=0), c))
+        rounds = [len(v) for v in ongoing.values()]
+        low, high = int((KEEP_S - 1) / interval), int((took + 1) / interval)
+        check(len(rounds) == FLOWS and min(rounds) >= low and max(rounds) <= high and all(len(v) == len(set(v)) for v in ongoing.values()),
+              "%d flows: ONGOING of each, %d to %d times" % (FLOWS, min(rounds, default=0), max(rounds, default=0)), (len(rounds), low, high))
+        check(usage_wrong == 0, "%d flows: every END with its own bytes" % FLOWS, usage_wrong)
+        check(c["received"] == c["started"] + c["renewed"] + c["ended"] + c["full"] + c["unknown_flow"] and c["gone"] == FLOWS - half,
+              "%d flows: all events are accounted for, half ended by their connections" % FLOWS, c)
+        check(after[1] < 300, "%d flows for %.0f s: %.2f s of CPU (%.2f to begin and keep, %.2f to end), %.0f MiB at most before the end, fed in %.1f s"
+              % (FLOWS, took, after[0] - before[0], middle[0] - before[0], after[0] - middle[0], middle[1], fed), after)
+        for a, b in pairs:
+            a.close()
+            b.close()
+        far.close()
+
+
+CASES = [case_life, case_ipv4, case_iperf, case_dialects, case_loop_of_our_own, case_rsyslog, case_syslog_ng, case_many]
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:]
+    for case in CASES:
+        if wanted and case.__name__[5:] not in wanted:
+            continue
+        try:
+            case()
+        except Exception as e:
+            not_ok(case.__name__, repr(e))
+            if marker_net.DEBUG:
+                raise
+    sys.exit(1 if marker_net.failures else 0)
