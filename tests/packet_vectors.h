@@ -106,6 +106,12 @@ static inline enum packet_link vector_link(const char *name)
 	return 0;
 }
 
+static inline void vector_bytes(struct vector *v, const char *hex)
+{
+	for (; hex[0] && hex[1] && v->len_bytes < VECTOR_BYTES_MAX; hex += 2)
+		v->bytes[v->len_bytes++] = (__u8)strtoul((char[]){hex[0], hex[1], 0}, NULL, 16);
+}
+
 /* Read the table into v[VECTORS_MAX]. The number of frames; ends the program if the table cannot be read. */
 static inline unsigned int vectors_read(struct vector *v)
 {
@@ -130,9 +136,7 @@ static inline unsigned int vectors_read(struct vector *v)
 		memset(v, 0, sizeof(*v));
 		snprintf(v->name, sizeof(v->name), "%s", column[0]);
 		v->link = vector_link(column[1]);
-		for (const char *h = column[2]; h[0] && h[1] && v->len_bytes < VECTOR_BYTES_MAX;
-		     h += 2)
-			v->bytes[v->len_bytes++] = (__u8)strtoul((char[]){h[0], h[1], 0}, NULL, 16);
+		vector_bytes(v, column[2]);
 		v->kernel_chain = !strcmp(column[4], "chain");
 		strcpy(v->expected, column[3]);
 		for (i = 5; i < 25; i++)
@@ -140,6 +144,34 @@ static inline unsigned int vectors_read(struct vector *v)
 				 VECTOR_TEXT_MAX - strlen(v->expected), " %s", column[i]);
 	}
 	fclose(f);
+	return n;
+}
+
+/* The 25 frames that others made and checked, of a folder beside the project (SCITAG_SHARED): names and bytes
+ * only, all Ethernet. 0 when it is not there. */
+static inline unsigned int vectors_read_shared(struct vector *v, char path[512])
+{
+	const char *shared = getenv("SCITAG_SHARED");
+	static char line[4096];
+	unsigned int n = 0;
+	FILE *f;
+
+	snprintf(path, 512, "%s/data/packet-vectors.tsv", shared ? shared : "../shared");
+	f = fopen(path, "r");
+	while (f && n < VECTORS_MAX && fgets(line, sizeof(line), f)) {
+		char *rest = line, *name = strsep(&rest, "\t"), *hex;
+
+		if (name[0] != 'P' || !strsep(&rest, "\t") || !(hex = strsep(&rest, "\t")))
+			continue;
+		memset(v, 0, sizeof(*v));
+		snprintf(v->name, sizeof(v->name), "%s", name);
+		v->link = PACKET_LINK_ETHERNET;
+		vector_bytes(v, hex);
+		v++;
+		n++;
+	}
+	if (f)
+		fclose(f);
 	return n;
 }
 

@@ -208,41 +208,27 @@ static void frames_of_others(void **state)
 	};
 	static const char *const carriers[] = {"none", "label", "destination", "hop-by-hop",
 					       "both"};
-	const char *shared = getenv("SCITAG_SHARED");
-	char path[512], line[1024], text[64];
-	unsigned int n = 0;
-	FILE *f;
+	static struct vector theirs[VECTORS_MAX];
+	char path[512], text[64];
+	unsigned int n = vectors_read_shared(theirs, path);
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/data/packet-vectors.tsv", shared ? shared : "../shared");
-	f = fopen(path, "r");
-	if (!f) {
+	if (!n) {
 		print_message("%s is not there\n", path);
 		skip();
 	}
-	while (fgets(line, sizeof(line), f)) {
-		const char *hex = strrchr(line, '\t');
-		__u8 bytes[256];
-		__u32 len_bytes = 0;
+	for (unsigned int i = 0; i < n && i < sizeof(want) / sizeof(want[0]); i++) {
 		struct packet p;
 		struct packet_tag tag;
 
-		if (line[0] != 'P' || !hex)
-			continue;
-		while (hex > line && hex[-1] != '\t')
-			hex--;
-		for (; hex[0] != '\t' && len_bytes < sizeof(bytes); hex += 2)
-			bytes[len_bytes++] = (__u8)strtoul((char[]){hex[0], hex[1], 0}, NULL, 16);
-		assert_int_equal(read_copy(&p, &tag, bytes, len_bytes, PACKET_LINK_ETHERNET),
-				 PACKET_OK);
+		assert_int_equal(
+			read_copy(&p, &tag, theirs[i].bytes, theirs[i].len_bytes, theirs[i].link),
+			PACKET_OK);
 		snprintf(text, sizeof(text), "%u/%u %s", tag.tag.experiment, tag.tag.activity,
 			 carriers[tag.carrier]);
-		assert_true(n < sizeof(want) / sizeof(want[0]));
-		assert_memory_equal(want[n].name, line, 3);
-		assert_string_equal(text, want[n].expected);
-		n++;
+		assert_memory_equal(want[i].name, theirs[i].name, 3);
+		assert_string_equal(text, want[i].expected);
 	}
-	fclose(f);
 	assert_int_equal(n, 25);
 }
 
