@@ -22,6 +22,7 @@ static const char *kind_of(mode_t mode)
 	return S_ISREG(mode)    ? "a regular file"
 	       : S_ISDIR(mode)  ? "a directory"
 	       : S_ISSOCK(mode) ? "a socket"
+	       : S_ISLNK(mode)  ? "a symbolic link"
 				: "something else";
 }
 
