@@ -261,7 +261,7 @@ static void convert_firefly(struct conversion *c)
 	const struct setting *stun = find(c, "STUN_SERVERS");
 	int enrich;
 
-	fputs("  firefly:\n", c->out);
+	fputs("  firefly:\n    destinationPort: 10514\n", c->out);
 	if (collector) {
 		fputs("    sendToCollector: true\n", c->out);
 		put_pair(c->out, "    collectorAddress", collector);
