@@ -390,7 +390,7 @@ def package_file(net, package, path):
     """A program of a Debian package: as installed, or unpacked beside, for the two daemons exclude each other."""
     if os.path.exists(path):
         return path, ""
-    root = os.path.join(os.path.abspath(marker_net.BIN), "peers", package)
+    root = "%s/%s" % (net.dir, package)
     if not os.path.exists(root + path):
         r = try_sh("mkdir -p %s && cd %s && apt-get download %s && dpkg-deb -x %s_*.deb ." % (root, root, package, package))
         if r.returncode or not os.path.exists(root + path):
