@@ -1,7 +1,10 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,14 +15,20 @@
 
 #define LAST_WORDS_NS (2 * NS_PER_S) /* that END of all flows may take at a stop */
 
-struct announce {
-	int epoll_fd, timer_fd;
-	int64_t armed_mono_ns;
+struct parts { /* what a reload may change */
 	struct sender *sender;
 	struct source_map *map;
 	struct tcp_info_reader *tcp;
 	struct emitter *emitter; /* NULL: fireflies of our own are off */
 	struct relay *relay;     /* NULL: no listener */
+	char listener[80];
+};
+
+struct announce {
+	int epoll_fd, timer_fd, open;
+	int64_t armed_mono_ns;
+	char flows_path[160];
+	struct parts parts;
 	void (*relayed)(void *arg, const struct rules_flow_event *e);
 	void *arg;
 };
@@ -35,22 +44,23 @@ static int may(void *arg, int64_t now_mono_ns)
 {
 	struct announce *a = arg;
 
-	return sender_may(a->sender, now_mono_ns);
+	return sender_may(a->parts.sender, now_mono_ns);
 }
 
 static void send_firefly(void *arg, const void *buf, size_t len_bytes, const struct flow_key *key)
 {
 	struct announce *a = arg;
 
-	sender_seen(a->sender, buf, len_bytes, clock_mono_ns()); /* should it come back to us */
-	sender_send(a->sender, buf, len_bytes, key, NULL);
+	sender_seen(a->parts.sender, buf, len_bytes,
+		    clock_mono_ns()); /* should it come back to us */
+	sender_send(a->parts.sender, buf, len_bytes, key, NULL);
 }
 
 static int look(void *arg, const struct flow_key *key, uint64_t cookie, struct tcp_sample *out)
 {
 	struct announce *a = arg;
 
-	return tcp_info_look(a->tcp, key, cookie, out);
+	return tcp_info_look(a->parts.tcp, key, cookie, out);
 }
 
 static int look_at_all(void *arg,
@@ -60,24 +70,24 @@ static int look_at_all(void *arg,
 {
 	struct announce *a = arg;
 
-	return tcp_info_each(a->tcp, each, each_arg);
+	return tcp_info_each(a->parts.tcp, each, each_arg);
 }
 
 static void map_source(void *arg, struct flow_key *key)
 {
 	struct announce *a = arg;
 
-	source_map_apply(a->map, key->src_ip);
+	source_map_apply(a->parts.map, key->src_ip);
 }
 
 static void socket_gone(void *arg, const struct flow_key *key, const struct tcp_sample *s)
 {
 	struct announce *a = arg;
 
-	emitter_gone(a->emitter, key, s, now());
+	emitter_gone(a->parts.emitter, key, s, now());
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- parts ------------------------------------------------------------------------------------- */
 
 static int watch(struct announce *a, int fd)
 {
@@ -86,47 +96,200 @@ static int watch(struct announce *a, int fd)
 	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
 }
 
-static int open_sender(struct announce *a, const struct marker_config *cfg)
+static int open_sender(struct sender **out, const struct marker_config *cfg)
 {
-	const struct sender_options options = {
-		.to_destination = cfg->firefly && cfg->send_to_destination ? 1 : 0,
-		.destination_port = (uint16_t)cfg->destination_port,
-		.rate_per_s = (uint64_t)cfg->firefly_rate_per_s};
-	int err = sender_open(&a->sender, &options);
+	const struct sender_options options = {.to_destination =
+						       cfg->firefly && cfg->send_to_destination,
+					       .destination_port = (uint16_t)cfg->destination_port,
+					       .rate_per_s = (uint64_t)cfg->firefly_rate_per_s};
+	struct sender *s;
+	int err = sender_open(&s, &options);
 
-	if (!err && cfg->firefly && cfg->send_to_collector)
-		err = sender_add_collector(a->sender, cfg->collector_address,
-					   (uint16_t)cfg->collector_port, 0);
-	for (size_t i = 0; !err && cfg->firefly && i < cfg->collectors.n; i++)
-		err = sender_add_collector(a->sender, cfg->collectors.items[i], FIREFLY_PORT, 0);
-	for (size_t i = 0; !err && cfg->listener && i < cfg->relay_to.n; i++)
-		err = sender_add_collector(a->sender, cfg->relay_to.items[i], FIREFLY_PORT, 1);
 	if (err)
-		log_fail(err, "announce", "add a collector");
-	return err;
+		return err;
+	if (cfg->firefly && cfg->send_to_collector)
+		err = sender_add_collector(s, cfg->collector_address, (uint16_t)cfg->collector_port,
+					   0);
+	for (size_t i = 0; !err && cfg->firefly && i < cfg->collectors.n; i++)
+		err = sender_add_collector(s, cfg->collectors.items[i], FIREFLY_PORT, 0);
+	for (size_t i = 0; !err && cfg->listener && i < cfg->relay_to.n; i++)
+		err = sender_add_collector(s, cfg->relay_to.items[i], FIREFLY_PORT, 1);
+	if (err) {
+		sender_close(s);
+		return log_fail(err, "announce", "add a collector");
+	}
+	*out = s;
+	return 0;
 }
 
-static int open_emitter(struct announce *a, const struct marker_config *cfg)
+static struct emitter_options emitter_options(const struct marker_config *cfg, const char *host)
 {
-	char host[64] = "";
-	const struct emitter_options options = {.flows_max = (size_t)cfg->flows_max,
-						.ongoing_s = cfg->ongoing_s,
-						.enrich = cfg->enrich,
-						.bare = !cfg->prepend_syslog,
-						.host = host};
+	return (struct emitter_options){.flows_max = (size_t)cfg->flows_max,
+					.ongoing_s = cfg->ongoing_s,
+					.enrich = cfg->enrich,
+					.bare = !cfg->prepend_syslog,
+					.host = host};
+}
+
+static int open_emitter(struct announce *a, struct parts *p, const struct marker_config *cfg)
+{
 	const struct emitter_hooks hooks = {may, send_firefly, look, look_at_all, map_source, a};
+	struct emitter_options options;
+	char host[64] = "";
 	int err;
 
 	gethostname(host, sizeof(host) - 1);
-	err = tcp_info_open(&a->tcp);
+	options = emitter_options(cfg, host);
+	err = tcp_info_open(&p->tcp);
 	if (!err)
-		err = source_map_open(&a->map, &cfg->stun_mapping, &cfg->stun_servers);
+		err = emitter_open(&p->emitter, &options, &hooks);
 	if (!err)
-		err = emitter_open(&a->emitter, &options, &hooks);
-	if (!err)
-		err = watch(a, tcp_info_fd(a->tcp));
+		err = watch(a, tcp_info_fd(p->tcp));
 	return err;
 }
+
+static int open_relay(struct announce *a, struct parts *p, const struct marker_config *cfg)
+{
+	int err = relay_open(&p->relay, cfg->listener_address, (uint16_t)cfg->listener_port,
+			     p->sender);
+
+	if (!err)
+		err = watch(a, relay_fd(p->relay));
+	if (!err)
+		snprintf(p->listener, sizeof(p->listener), "%s port %u", cfg->listener_address,
+			 (unsigned int)cfg->listener_port);
+	return err;
+}
+
+static void close_parts(struct parts *p)
+{
+	relay_close(p->relay);
+	emitter_close(p->emitter);
+	source_map_close(p->map);
+	tcp_info_close(p->tcp);
+	sender_close(p->sender);
+	memset(p, 0, sizeof(*p));
+}
+
+static int is_same_listener(const struct announce *a, const struct marker_config *cfg)
+{
+	char wanted[sizeof(a->parts.listener)];
+
+	snprintf(wanted, sizeof(wanted), "%s port %u", cfg->listener_address,
+		 (unsigned int)cfg->listener_port);
+	return a->parts.relay && !strcmp(wanted, a->parts.listener);
+}
+
+/* Say what is due, but no longer than LAST_WORDS_NS. */
+static void say_what_is_due(struct announce *a)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct emitter_time t = now();
+	int64_t until_mono_ns = t.mono_ns + LAST_WORDS_NS;
+	struct emitter_counters c;
+
+	for (emitter_count(a->parts.emitter, &c); c.due && t.mono_ns < until_mono_ns; t = now()) {
+		emitter_run(a->parts.emitter, t);
+		emitter_count(a->parts.emitter, &c);
+		if (c.due)
+			nanosleep(&pause, NULL);
+	}
+	if (c.due)
+		log_msg(LOG_LEVEL_WARN, "announce", "%zu flows were left without a word", c.due);
+}
+
+static void say_goodbye(struct announce *a)
+{
+	emitter_end_all(a->parts.emitter, now());
+	say_what_is_due(a);
+}
+
+/* New parts beside the old ones first; once nothing can fail any more they change places. */
+int announce_reload(struct announce *a, const struct marker_config *cfg)
+{
+	struct parts next = {.sender = NULL}, *old;
+	int same = 0, err;
+
+	if (!a)
+		return 0;
+	old = &a->parts;
+	err = open_sender(&next.sender, cfg);
+	if (!err && cfg->firefly)
+		err = source_map_open(&next.map, &cfg->stun_mapping, &cfg->stun_servers);
+	if (!err && cfg->firefly && !old->emitter)
+		err = open_emitter(a, &next, cfg);
+	same = cfg->listener && is_same_listener(a, cfg);
+	if (!err && cfg->listener && !same)
+		err = open_relay(a, &next, cfg);
+	if (err) {
+		close_parts(&next);
+		return err;
+	}
+	if (old->emitter && cfg->firefly) {
+		struct emitter_options options = emitter_options(cfg, NULL);
+
+		emitter_set(old->emitter, &options);
+		next.emitter = old->emitter;
+		next.tcp = old->tcp;
+		old->emitter = NULL;
+		old->tcp = NULL;
+	} else if (old->emitter) {
+		say_goodbye(a);
+	}
+	if (same) {
+		next.relay = old->relay;
+		memcpy(next.listener, old->listener, sizeof(next.listener));
+		relay_set_sender(next.relay, next.sender);
+		old->relay = NULL;
+	}
+	close_parts(old);
+	a->parts = next;
+	return 0;
+}
+
+/* --- from one process to the next --------------------------------------------------------------- */
+
+static void leave_flows(struct announce *a)
+{
+	int fd, n = -EIO;
+	FILE *to = NULL;
+
+	say_what_is_due(a);
+	unlink(a->flows_path); /* whoever made it */
+	fd = open(a->flows_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		to = fdopen(fd, "w");
+	if (to) {
+		n = emitter_save(a->parts.emitter, to, now());
+		fclose(to);
+	}
+	if (n < 0)
+		log_fail(n, "announce", "leave the flows in %s", a->flows_path);
+}
+
+static void take_flows(struct announce *a)
+{
+	int fd = open(a->flows_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), n;
+	struct stat st;
+	FILE *from;
+
+	if (fd < 0)
+		return;
+	from = fstat(fd, &st) || st.st_uid != geteuid() ? NULL : fdopen(fd, "r");
+	if (!from) {
+		close(fd);
+		return;
+	}
+	n = emitter_load(a->parts.emitter, from, now());
+	fclose(from);
+	unlink(a->flows_path);
+	if (n < 0)
+		log_fail(n, "announce", "flows in %s", a->flows_path);
+	else
+		log_msg(LOG_LEVEL_INFO, "announce", "%d announced flows taken over", n);
+}
+
+/* --- life --------------------------------------------------------------------------------------- */
 
 int announce_open(struct announce **out, const struct marker_config *cfg,
 		  void (*relayed)(void *arg, const struct rules_flow_event *e), void *arg)
@@ -138,56 +301,33 @@ int announce_open(struct announce **out, const struct marker_config *cfg,
 		return log_fail(-ENOMEM, "announce", "open");
 	a->relayed = relayed;
 	a->arg = arg;
+	a->armed_mono_ns = INT64_MAX;
+	snprintf(a->flows_path, sizeof(a->flows_path), "%s.flows", cfg->control_path);
 	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	a->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	err = a->epoll_fd < 0 || a->timer_fd < 0 ? -errno : watch(a, a->timer_fd);
 	if (!err)
-		err = open_sender(a, cfg);
-	if (!err && cfg->firefly)
-		err = open_emitter(a, cfg);
-	if (!err && cfg->listener) {
-		err = relay_open(&a->relay, cfg->listener_address, (uint16_t)cfg->listener_port,
-				 a->sender);
-		if (!err)
-			err = watch(a, relay_fd(a->relay));
-	}
+		err = announce_reload(a, cfg);
 	if (err) {
 		announce_close(a, 1);
 		return err;
 	}
+	if (a->parts.emitter)
+		take_flows(a);
+	a->open = 1;
 	*out = a;
 	return 0;
-}
-
-static void say_goodbye(struct announce *a)
-{
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct emitter_time t = now();
-	int64_t until_mono_ns = t.mono_ns + LAST_WORDS_NS;
-	struct emitter_counters c;
-
-	emitter_end_all(a->emitter, t);
-	for (emitter_count(a->emitter, &c); c.due && t.mono_ns < until_mono_ns; t = now()) {
-		emitter_run(a->emitter, t);
-		emitter_count(a->emitter, &c);
-		if (c.due)
-			nanosleep(&pause, NULL);
-	}
-	if (c.due)
-		log_msg(LOG_LEVEL_WARN, "announce", "%zu flows were left without an END", c.due);
 }
 
 void announce_close(struct announce *a, int quietly)
 {
 	if (!a)
 		return;
-	if (a->emitter && !quietly)
+	if (a->open && a->parts.emitter && quietly)
+		leave_flows(a);
+	else if (a->open && a->parts.emitter)
 		say_goodbye(a);
-	relay_close(a->relay);
-	emitter_close(a->emitter);
-	source_map_close(a->map);
-	tcp_info_close(a->tcp);
-	sender_close(a->sender);
+	close_parts(&a->parts);
 	if (a->timer_fd >= 0)
 		close(a->timer_fd);
 	if (a->epoll_fd >= 0)
@@ -220,10 +360,10 @@ static void run(struct announce *a)
 {
 	struct emitter_time t = now();
 
-	if (!a->emitter)
+	if (!a->parts.emitter)
 		return;
-	emitter_run(a->emitter, t);
-	arm(a, emitter_next(a->emitter, t.mono_ns));
+	emitter_run(a->parts.emitter, t);
+	arm(a, emitter_next(a->parts.emitter, t.mono_ns));
 }
 
 void announce_serve(struct announce *a)
@@ -232,10 +372,10 @@ void announce_serve(struct announce *a)
 
 	if (read(a->timer_fd, &expirations, sizeof(expirations)) > 0)
 		a->armed_mono_ns = INT64_MAX;
-	if (a->emitter)
-		tcp_info_drain(a->tcp, socket_gone, a);
-	if (a->relay)
-		relay_drain(a->relay, a->relayed, a->arg);
+	if (a->parts.emitter)
+		tcp_info_drain(a->parts.tcp, socket_gone, a);
+	if (a->parts.relay)
+		relay_drain(a->parts.relay, a->relayed, a->arg);
 	run(a);
 }
 
@@ -243,8 +383,8 @@ void announce_tick(struct announce *a)
 {
 	if (!a)
 		return;
-	if (a->map)
-		source_map_tick(a->map, clock_mono_ns());
+	if (a->parts.map)
+		source_map_tick(a->parts.map, clock_mono_ns());
 	run(a);
 }
 
@@ -252,16 +392,16 @@ int announce_event(struct announce *a, const struct rules_flow_event *e)
 {
 	int err = 0;
 
-	if (!a || !a->emitter)
+	if (!a || !a->parts.emitter)
 		return -ENOTSUP;
-	tcp_info_drain(a->tcp, socket_gone, a); /* in the order in which it happened */
+	tcp_info_drain(a->parts.tcp, socket_gone, a); /* in the order in which it happened */
 	switch (e->event) {
 	case RULES_START:
-		err = emitter_begin(a->emitter, &e->key, e->tag, e->application, e->start_utc_us,
-				    now());
+		err = emitter_begin(a->parts.emitter, &e->key, e->tag, e->application,
+				    e->start_utc_us, now());
 		break;
 	case RULES_END:
-		err = emitter_end(a->emitter, &e->key, e->end_utc_us, now());
+		err = emitter_end(a->parts.emitter, &e->key, e->end_utc_us, now());
 		break;
 	default:
 		break;
@@ -272,23 +412,23 @@ int announce_event(struct announce *a, const struct rules_flow_event *e)
 
 void announce_end(struct announce *a, const struct flow_key *key)
 {
-	if (!a || !a->emitter)
+	if (!a || !a->parts.emitter)
 		return;
-	emitter_end(a->emitter, key, 0, now());
+	emitter_end(a->parts.emitter, key, 0, now());
 }
 
 void announce_count(const struct announce *a, struct announce_counters *out)
 {
 	memset(out, 0, sizeof(*out));
-	out->emits = a->emitter != NULL;
-	out->relays = a->relay != NULL;
-	if (a->emitter) {
-		emitter_count(a->emitter, &out->emitter);
-		source_map_count(a->map, &out->stun);
+	out->emits = a->parts.emitter != NULL;
+	out->relays = a->parts.relay != NULL;
+	if (a->parts.emitter) {
+		emitter_count(a->parts.emitter, &out->emitter);
+		source_map_count(a->parts.map, &out->stun);
 	}
-	if (a->relay)
-		relay_count(a->relay, &out->relay);
-	out->n_targets = sender_targets(a->sender);
+	if (a->parts.relay)
+		relay_count(a->parts.relay, &out->relay);
+	out->n_targets = sender_targets(a->parts.sender);
 	for (size_t i = 0; i < out->n_targets; i++)
-		sender_count(a->sender, i, &out->targets[i]);
+		sender_count(a->parts.sender, i, &out->targets[i]);
 }

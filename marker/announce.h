@@ -15,11 +15,13 @@
 struct announce; /* opaque */
 
 /* relayed is told of every flow event that a local program's firefly names: to be marked, not to be
- * announced again. cfg is copied from. */
+ * announced again. cfg is copied from. Flows that a predecessor left, go on. */
 int announce_open(struct announce **out, const struct marker_config *cfg,
 		  void (*relayed)(void *arg, const struct rules_flow_event *e), void *arg);
-/* Says END of all that is announced, but waits for the rate no longer than two seconds. quietly: says
- * nothing, for a successor goes on. NULL is fine. */
+/* As cfg has it now. On failure all stays as it was. */
+int announce_reload(struct announce *a, const struct marker_config *cfg);
+/* Says END of all that is announced, but waits for the rate no longer than two seconds. quietly:
+ * leaves the flows to a successor, in a file beside the control socket. */
 void announce_close(struct announce *a, int quietly);
 
 /* All below take NULL: nothing is announced then. */

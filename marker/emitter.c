@@ -373,6 +373,83 @@ void emitter_end_all(struct emitter *e, struct emitter_time now)
 			end(e, &e->rows[i], now.utc_us);
 }
 
+/* --- from one process to the next --------------------------------------------------------------- */
+
+struct saved_head {
+	char magic[8];
+	uint64_t row_bytes;
+	int64_t utc_us;
+};
+
+struct saved_row {
+	struct flow_key key;
+	struct scitag tag;
+	uint32_t sampled;
+	int64_t start_utc_us;
+	uint64_t sent_before_bytes, received_before_bytes;
+	struct tcp_sample last;
+	char application[64];
+};
+
+static const char saved_magic[8] = "firefly1";
+
+int emitter_save(const struct emitter *e, FILE *to, struct emitter_time now)
+{
+	struct saved_head head = {.row_bytes = sizeof(struct saved_row), .utc_us = now.utc_us};
+	int n = 0;
+
+	memcpy(head.magic, saved_magic, sizeof(head.magic));
+	fwrite(&head, sizeof(head), 1, to);
+	for (uint32_t i = e->lists[LIST_LIVE].head; i; i = e->rows[i].next) {
+		const struct row *row = &e->rows[i];
+		struct saved_row s = {.key = row->key,
+				      .tag = row->tag,
+				      .sampled = row->sampled,
+				      .start_utc_us = row->start_utc_us,
+				      .sent_before_bytes = row->sent_before_bytes,
+				      .received_before_bytes = row->received_before_bytes,
+				      .last = row->last};
+
+		memcpy(s.application, row->application, sizeof(s.application));
+		n += fwrite(&s, sizeof(s), 1, to) == 1;
+	}
+	return fflush(to) || ferror(to) ? -EIO : n;
+}
+
+int emitter_load(struct emitter *e, FILE *from, struct emitter_time now)
+{
+	struct saved_head head;
+	struct saved_row s;
+	int n = 0;
+
+	if (fread(&head, sizeof(head), 1, from) != 1 ||
+	    memcmp(head.magic, saved_magic, sizeof(head.magic)) || head.row_bytes != sizeof(s))
+		return -EBADMSG;
+	if (now.utc_us < head.utc_us || now.utc_us - head.utc_us > EMITTER_HANDOVER_S * US_PER_S)
+		return -ESTALE;
+	while (fread(&s, sizeof(s), 1, from) == 1) {
+		struct row *row = find(e, &s.key) ? NULL : add(e, &s.key);
+
+		if (!row)
+			continue;
+		row->tag = s.tag;
+		row->started = 1;
+		row->sampled = s.sampled != 0;
+		row->start_utc_us = s.start_utc_us;
+		row->end_utc_us = FIREFLY_TIME_UNKNOWN;
+		row->sent_before_bytes = s.sent_before_bytes;
+		row->received_before_bytes = s.received_before_bytes;
+		row->last = s.last;
+		row->sampled_mono_ns = now.mono_ns - FRESH_NS;
+		snprintf(row->application, sizeof(row->application), "%.*s",
+			 (int)sizeof(s.application) - 1, s.application);
+		row->due_mono_ns = now.mono_ns; /* did its connection end meanwhile? */
+		enlist(e, row, LIST_LIVE);
+		n++;
+	}
+	return n;
+}
+
 /* --- time -------------------------------------------------------------------------------------- */
 
 static void say_due(struct emitter *e, struct row *row, struct emitter_time now)

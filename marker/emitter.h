@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include "firefly/firefly.h"
 #include "marker/tcp_info.h"
 
@@ -73,6 +74,13 @@ int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_u
 void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tcp_sample *s,
 		  struct emitter_time now);
 void emitter_end_all(struct emitter *e, struct emitter_time now);
+
+/* For a successor: write the flows down, and read them; those that are known already stay as they
+ * are. What was written more than EMITTER_HANDOVER_S ago, or by another version, is nothing. Returns
+ * how many flows, or -errno. */
+#define EMITTER_HANDOVER_S 600
+int emitter_save(const struct emitter *e, FILE *to, struct emitter_time now);
+int emitter_load(struct emitter *e, FILE *from, struct emitter_time now);
 
 /* Send what is due. */
 void emitter_run(struct emitter *e, struct emitter_time now);

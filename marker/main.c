@@ -482,7 +482,7 @@ static void reload(struct marker *m)
 	m->cfg = next;
 	if (choose_interfaces(m) || choose_strategy(m) || inputs_configure(m->inputs) ||
 	    rules_configure(m->rules, &m->cfg, m->registry, m->carrier) ||
-	    (m->mark && attach_all(m))) {
+	    (m->mark && attach_all(m)) || announce_reload(m->announce, &m->cfg)) {
 		log_msg(LOG_LEVEL_ERROR, "marker", "reload: back to the old configuration");
 		m->cfg = old;
 		m->carrier = old_carrier;

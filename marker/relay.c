@@ -154,6 +154,11 @@ void relay_close(struct relay *r)
 	free(r);
 }
 
+void relay_set_sender(struct relay *r, struct sender *s)
+{
+	r->sender = s;
+}
+
 int relay_fd(const struct relay *r)
 {
 	return r->fd;

@@ -26,6 +26,8 @@ struct relay_counters {
 /* s is borrowed. */
 int relay_open(struct relay **out, const char *address, uint16_t port, struct sender *s);
 void relay_close(struct relay *r);
+/* Send through another one from now on. */
+void relay_set_sender(struct relay *r, struct sender *s);
 
 /* Readable when fireflies came. */
 int relay_fd(const struct relay *r);

@@ -81,7 +81,7 @@ static void ask(struct resolver *r, struct name *name)
 	int err;
 
 	pthread_mutex_unlock(&r->lock);
-	err = look_up(&found, name->host, name->port, AI_ADDRCONFIG);
+	err = look_up(&found, name->host, name->port, 0);
 	pthread_mutex_lock(&r->lock);
 	if (err) {
 		log_msg(LOG_LEVEL_WARN, "resolver", "%s: %s; asking again in %lld s", name->host,

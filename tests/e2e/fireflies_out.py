@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -384,6 +385,73 @@ def case_loop_of_our_own():
         one.close()
 
 
+def case_successor():
+    """One marker after another, and one that reads its configuration again: the flow goes on."""
+    with Net() as net:
+        one = Collector(net.b, "fd00::2", 11001)
+        two = Collector(net.b, "fd00::2", 11002)
+        firefly = {"sendToDestination": False, "ongoing": "0s", "collectors": ["[fd00::2]:11001"]}
+        net.run_marker(firefly=firefly, listener={})
+        a, b = connect(net, 5000)
+        port = a.getsockname()[1]
+        net.pipe(line("start", "fd00::1", port, "fd00::2", 5000))
+        one.wait(1)
+        move(a, b, 1000)
+        conf = json.load(open(net.dir + "/marker.yaml"))
+        conf["backends"]["firefly"]["collectors"] = ["[fd00::2]:11002"]
+        conf["backends"]["firefly"]["ongoing"] = "1s"
+        json.dump(conf, open(net.dir + "/marker.yaml", "w"))
+        net.daemon.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 5
+        while "11002" not in json.dumps(net.status()) and time.monotonic() < until:
+            time.sleep(0.05)
+        conf["plugins"]["firefly"] = {"bindAddress": "192.0.2.99"}  # not ours: all stays as it is
+        json.dump(conf, open(net.dir + "/marker.yaml", "w"))
+        net.daemon.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        del conf["plugins"]["firefly"]["bindAddress"]
+        net.stop(signal.SIGUSR2)
+        firefly.update(conf["backends"]["firefly"])
+        net.run_marker(firefly=firefly, listener={})
+        move(a, b, 500)
+        check(two.wait(1), "a successor goes on with ONGOING")
+        a.close()
+        b.close()
+        until = time.monotonic() + 5
+        while (not two.got or state(body(two.got[-1])) != "end") and time.monotonic() < until:
+            time.sleep(0.05)
+        f = [body(d) for d in one.got + two.got]
+        check(len(one.got) == 1 and [state(x) for x in f][1:] == ["ongoing"] * (len(f) - 2) + ["end"],
+              "a collector changes at a reload; no START and no END is doubled", [state(x) for x in f])
+        check(f[-1]["usage"]["sent"] == 1500 and len({x["flow-lifecycle"]["start-time"] for x in f}) == 1, "start-time and bytes are those of the whole flow", f[-1])
+        check("back to the old" in open(net.dir + "/log").read(), "a listener that cannot be opened leaves all as it was")
+        for c in (one, two):
+            c.close()
+
+
+def case_stun():
+    """Our source under the address that a server sees; the far end's stays."""
+    with Net() as net:
+        with InNamespace(net.b):
+            server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        server.bind(("fd00::2", 3478))
+        server.settimeout(5)
+        one = Collector(net.b, "fd00::2", 11001)
+        net.run_marker(firefly={"sendToDestination": False, "collectors": ["[fd00::2]:11001"], "stun": {"stunServers": ["[fd00::2]"]}})
+        request, peer = server.recvfrom(100)
+        outside = socket.inet_pton(socket.AF_INET6, "2001:db8:ffff::7")
+        value = bytes([0, 2, 0, 0]) + bytes(x ^ y for x, y in zip(outside, request[4:20]))
+        server.sendto(struct.pack(">HH", 0x0101, 24) + request[4:20] + struct.pack(">HH", 0x20, 20) + value, peer)
+        time.sleep(0.5)
+        net.pipe(line("start", "fd00::1", 1000, "fd00::2", 2000), line("start", "fd00::9", 1000, "fd00::2", 2000))
+        one.wait(2)
+        f = one.fireflies()
+        check(request[:4] == b"\0\1\0\0" and [x["flow-id"]["src-ip"] for x in f] == ["2001:db8:ffff::7", "fd00::9"],
+              "STUN: our source as the server saw it, no other address", f)
+        one.close()
+        server.close()
+
+
 # --- syslog daemons -------------------------------------------------------------------------------
 
 def package_file(net, package, path):
@@ -570,7 +638,7 @@ def case_many():
         far.close()
 
 
-CASES = [case_life, case_ipv4, case_iperf, case_dialects, case_loop_of_our_own, case_rsyslog, case_syslog_ng, case_many]
+CASES = [case_life, case_ipv4, case_iperf, case_dialects, case_loop_of_our_own, case_successor, case_stun, case_rsyslog, case_syslog_ng, case_many]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]

@@ -402,6 +402,61 @@ static void none_is_forgotten_none_said_twice(void **state)
 			assert_int_equal(seen[i][s], 1);
 }
 
+static void a_successor_goes_on(void **state)
+{
+	FILE *f = tmpfile();
+	int64_t start_utc_us = w.now.utc_us;
+
+	w.sent_bytes = 1000;
+	begin(1, 3, 14);
+	begin(2, 2, 4);
+	end(2);
+	w.sent_bytes = 1500;
+	pass(1);
+	assert_int_equal(emitter_save(w.emitter, f, w.now), 1);
+	rewind(f);
+	emitter_close(w.emitter);
+	free(w.said);
+	begin_with(&usual);
+	w.now.utc_us += 5 * US_PER_S;
+	assert_int_equal(emitter_load(w.emitter, f, w.now), 1);
+	w.sent_bytes = 1600;
+	pass(0);
+	end(1);
+	assert_int_equal(w.n_said, 2); /* no START */
+	assert_int_equal(w.said[0].state, FIREFLY_ONGOING);
+	assert_int_equal(w.said[1].state, FIREFLY_END);
+	assert_int_equal(w.said[1].start_utc_us, start_utc_us);
+	assert_int_equal(w.said[1].src_to_dst_bytes, 600);
+	assert_int_equal(w.said[1].tag.activity, 14);
+	fclose(f);
+}
+
+static void what_is_no_inheritance_is_refused(void **state)
+{
+	FILE *f = tmpfile();
+
+	begin(1, 3, 14);
+	assert_int_equal(emitter_save(w.emitter, f, w.now), 1);
+	rewind(f);
+	w.now.utc_us += (EMITTER_HANDOVER_S + 1) * US_PER_S;
+	assert_int_equal(emitter_load(w.emitter, f, w.now), -ESTALE);
+	rewind(f);
+	w.now.utc_us -= (EMITTER_HANDOVER_S + 2) * US_PER_S; /* from the future */
+	assert_int_equal(emitter_load(w.emitter, f, w.now), -ESTALE);
+	w.now.utc_us += 2 * US_PER_S;
+	rewind(f);
+	assert_int_equal(emitter_load(w.emitter, f, w.now), 0); /* known already */
+	rewind(f);
+	fputs("firefly2", f);
+	rewind(f);
+	assert_int_equal(emitter_load(w.emitter, f, w.now), -EBADMSG);
+	fclose(f);
+	f = tmpfile();
+	assert_int_equal(emitter_load(w.emitter, f, w.now), -EBADMSG);
+	fclose(f);
+}
+
 static void a_bare_one_is_json_alone(void **state)
 {
 	struct emitter_options bare = usual;
@@ -434,6 +489,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(many_at_a_time_share_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(few_are_asked_one_by_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(none_is_forgotten_none_said_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_successor_goes_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_no_inheritance_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bare_one_is_json_alone, setup, teardown),
 	};
 
