@@ -1,52 +1,85 @@
 #!/bin/sh
-# Live traffic on one machine: a mirror port (a veth pair into a namespace of its own), three sFlow
-# agents and fireflies, all made by `scitag gen` and sent by `scitag replay`, and the observer that
-# shows them. Runs until Ctrl-C, or DEMO_SECONDS seconds. Touches nothing that it did not make.
+# The main job on live traffic, on one machine: two data transfer nodes in network namespaces send to each
+# other with iperf3, each with its own scitag-marker (one writes flow labels, one destination options) and
+# its own fireflies; a switch between them mirrors their frames to the observer. Beside it the sFlow of three
+# switches and the fireflies of other producers, made by `scitag gen`. Runs until Ctrl-C, or DEMO_SECONDS
+# seconds. Touches nothing that it did not make.
 set -eu
 BIN=${BIN:-build}
 PORT=${DEMO_PORT:-10580}
 SECONDS_=${DEMO_SECONDS:-0}
+here=$(dirname "$0")
 [ "$(id -u)" -eq 0 ] || {
-	echo "demo: needs root for the network namespace and the capture: sudo make demo" >&2
+	echo "demo: needs root for network namespaces and the kernel programs: sudo make demo" >&2
 	exit 4
 }
 work=$(mktemp -d)
-namespace=scitag-demo-$$
-mirror=stmir$(($$ % 10000))
+a=scitag-demo-a-$$ b=scitag-demo-b-$$ switch=scitag-demo-s-$$
+mirror=stmir$(($$ % 10000)) manage=stman$(($$ % 10000))
 pids=
 stop() {
 	trap - INT TERM EXIT
 	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
 	for pid in $pids; do wait "$pid" 2>/dev/null || true; done
-	ip netns del "$namespace" 2>/dev/null || true
+	for namespace in "$a" "$b" "$switch"; do
+		for pid in $(ip netns pids "$namespace" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
+		ip netns del "$namespace" 2>/dev/null || true
+	done
 	ip link del "$mirror" 2>/dev/null || true
+	ip link del "$manage" 2>/dev/null || true
 	rm -rf "$work"
 }
 trap 'stop; exit 0' INT TERM
 trap stop EXIT
+background() { # background LOG COMMAND...
+	log=$1
+	shift
+	"$@" >"$work/$log.log" 2>&1 &
+	pids="$pids $!"
+}
 
-ip netns add "$namespace"
-ip link add "$mirror" type veth peer name out0 netns "$namespace"
-for name in all "$mirror"; do # a mirror port speaks no IP of its own
-	[ -w "/proc/sys/net/ipv6/conf/$name/disable_ipv6" ] && [ "$name" = "$mirror" ] &&
-		echo 1 >"/proc/sys/net/ipv6/conf/$name/disable_ipv6"
+# --- the network: DTN a -- switch -- DTN b, the mirror port and a management link to this machine ------------
+for namespace in "$a" "$b" "$switch"; do
+	ip netns add "$namespace"
+	ip -n "$namespace" link set lo up
 done
-ip -n "$namespace" link set lo up
-ip netns exec "$namespace" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/out0/disable_ipv6'
-ip -n "$namespace" link set out0 up
+ip -n "$switch" link add port1 type veth peer name eth0 netns "$a"
+ip -n "$switch" link add port2 type veth peer name eth0 netns "$b"
+ip -n "$switch" link add mirror0 index 4100 type veth peer name "$mirror" netns 1
+ip -n "$switch" link add manage0 type veth peer name "$manage" netns 1
+for quiet in "nsenter --net=/run/netns/$switch mirror0" "env $mirror"; do # mirror ports speak no IP
+	${quiet% *} sh -c "echo 1 >/proc/sys/net/ipv6/conf/${quiet##* }/disable_ipv6"
+done
+nsenter --net=/run/netns/"$switch" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+address() { # address NAMESPACE INTERFACE ADDRESS
+	ip -n "$1" addr add "$3" dev "$2" nodad
+	ip -n "$1" link set "$2" up
+}
+address "$a" eth0 2001:db8:1::10/64
+address "$b" eth0 2001:db8:2::20/64
+address "$switch" port1 2001:db8:1::1/64
+address "$switch" port2 2001:db8:2::1/64
+address "$switch" manage0 fd5c:17a6::2/64
+ip addr add fd5c:17a6::1/64 dev "$manage" nodad
+ip link set "$manage" up
 ip link set "$mirror" up
+ip -n "$switch" link set mirror0 up
+ip -n "$a" route add default via 2001:db8:1::1
+ip -n "$b" route add default via 2001:db8:2::1
+clang -target bpf -O2 -g -I"/usr/include/$(gcc -print-multiarch)" -c "$here/demo_mirror.bpf.c" -o "$work/mirror.o"
+for port in port1 port2; do
+	nsenter --net=/run/netns/"$switch" tc qdisc add dev $port clsact
+	nsenter --net=/run/netns/"$switch" tc filter add dev $port ingress bpf direct-action object-file "$work/mirror.o" section tc
+done
+for namespace in "$a" "$b"; do # frames as they would be on a wire, not the kernel's super-packets
+	nsenter --net=/run/netns/"$namespace" ethtool -K eth0 tso off gso off >/dev/null 2>&1 || true
+done
 
-echo "demo: making traffic"
-# one seed and one size: the same flows on the mirror port, in the samples and in the fireflies
-flows="--seed 1 --duration 60s --packets 240000 --flows 600"
-"$BIN/scitag" gen pcap $flows --out "$work/mirror.pcap"
-"$BIN/scitag" gen sflow $flows --agents 3 --rate 20 --out "$work/sflow.pcap"
-"$BIN/scitag" gen firefly $flows --out "$work/fireflies.pcap"
-
+# --- the observer ----------------------------------------------------------------------------------------------
 cat >"$work/observer.yaml" <<EOF
 interfaces: ["$mirror"]
 sflow: {listen: ["[::1]:6343"]}
-firefly: {listen: ["[::1]:10514"]}
+firefly: {listen: ["[::1]:10514", "[fd5c:17a6::1]:10514"]}
 http: {listen: "127.0.0.1:$PORT"}
 database: {url: "sqlite:$work/observer.db"}
 site: {prefixes: ["2001:db8:1::/48", "192.0.2.0/24"]}
@@ -65,20 +98,53 @@ until curl -fs "http://127.0.0.1:$PORT/readyz" >/dev/null 2>&1; do
 	[ $tries -lt 100 ] || exit 1
 	sleep 0.1
 done
-ip netns exec "$namespace" "$BIN/scitag" replay "$work/mirror.pcap" -i out0 --loop 2>"$work/replay-mirror.log" &
-pids="$pids $!"
-"$BIN/scitag" replay "$work/sflow.pcap" --to "[::1]:6343" --loop --now 2>"$work/replay-sflow.log" &
-pids="$pids $!"
-"$BIN/scitag" replay "$work/fireflies.pcap" --to "[::1]:10514" --loop --now 2>"$work/replay-fireflies.log" &
-pids="$pids $!"
+
+# --- two DTNs with their markers ----------------------------------------------------------------------------------
+dtn() { # dtn NAMESPACE STRATEGY ADDRESS FIRST_PORT: receives on the six ports behind FIRST_PORT
+	cat >"$work/$1.yaml" <<EOF
+backends:
+  marker: {targetInterfaces: [eth0], markingStrategy: $2}
+  firefly: {sendToCollector: true, collectorAddress: "fd5c:17a6::1", enrich: true}
+plugins:
+  namedPipe: {pipePath: "$work/$1.pipe"}
+enrichers: {netlink: {}}
+control: {path: "$work/$1.sock"}
+EOF
+	background "$1.marker" nsenter --net=/run/netns/"$1" "$BIN/scitag-marker" --conf "$work/$1.yaml" run
+	for n in 1 2 3 4 5 6; do
+		background "$1.server$n" nsenter --net=/run/netns/"$1" iperf3 -s -B "$3" -p $(($4 + n))
+	done
+}
+dtn "$a" label 2001:db8:1::10 10200
+dtn "$b" destination 2001:db8:2::20 5200
+for pipe in "$work/$a.pipe" "$work/$b.pipe"; do
+	tries=0
+	until [ -p "$pipe" ]; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || {
+			cat "$work"/*.marker.log >&2
+			exit 1
+		}
+		sleep 0.1
+	done
+done
+background a.transfers sh "$here/demo_transfers.sh" "$a" 2001:db8:1::10 2001:db8:2::20 "$work/$a.pipe" 5200
+background b.transfers sh "$here/demo_transfers.sh" "$b" 2001:db8:2::20 2001:db8:1::10 "$work/$b.pipe" 10200
+
+# --- switches elsewhere, and other producers' fireflies ---------------------------------------------------------------
+flows="--seed 1 --duration 60s --packets 240000 --flows 600"
+"$BIN/scitag" gen sflow $flows --agents 3 --rate 20 --out "$work/sflow.pcap"
+"$BIN/scitag" gen firefly $flows --out "$work/fireflies.pcap"
+background replay-sflow "$BIN/scitag" replay "$work/sflow.pcap" --to "[::1]:6343" --loop --now
+background replay-fireflies "$BIN/scitag" replay "$work/fireflies.pcap" --to "[::1]:10514" --loop --now
 
 cat <<EOF
 
   Scitag Observer shows live traffic at   http://127.0.0.1:$PORT/
 
-  mirror port  $mirror: IPv6 labels, destination and hop-by-hop options, unmarked and IPv4 packets
-  sFlow        three agents to [::1]:6343
-  fireflies    five producers' dialects to [::1]:10514
+  mirror port  $mirror: two DTNs, one marks with flow labels, the other with destination options
+  sFlow        three made-up switches to [::1]:6343
+  fireflies    of both markers, and of five producers' dialects
 
 EOF
 if [ "$SECONDS_" -gt 0 ]; then
