@@ -15,6 +15,7 @@
 #define IDLE_TIMEOUT_S 10
 #define MEMORY_BYTES   (16 * 1024) /* of one connection: its headers */
 #define BACKLOG        128
+#define RUNS_MAX       8 /* requests of one connection in a turn */
 
 struct http {
 	struct MHD_Daemon *daemon;
@@ -281,7 +282,11 @@ int http_timeout_ms(const struct http *h)
 
 void http_run(struct http *h)
 {
-	MHD_run(h->daemon);
+	for (int i = 0; i < RUNS_MAX; i++) {
+		MHD_run(h->daemon);
+		if (http_timeout_ms(h) != 0)
+			return;
+	}
 }
 
 uint16_t http_port(const struct http *h)

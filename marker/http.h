@@ -1,5 +1,5 @@
 /* A small HTTP server inside a poll loop: no threads, so whoever answers may touch what the loop
- * owns. At most HTTP_CONNECTIONS at a time and one request of each in a turn, so that no flood of
+ * owns. At most HTTP_CONNECTIONS at a time and a few requests of each in a turn, so that no flood of
  * requests keeps the loop from its other work.
  *
  * Refused before a route is asked: bodies over HTTP_BODY_BYTES (413), a Host that is neither an

@@ -90,8 +90,6 @@ void metrics_write(const struct flow_metrics *flows, size_t n, uint64_t n_left_o
 		fprintf(out, "# HELP flow_tcp_%s %s\n# TYPE flow_tcp_%s %s\n", series[s].name,
 			series[s].help, series[s].name, series[s].type);
 		for (size_t i = 0; i < n; i++) {
-			if (!flows[i].known)
-				continue;
 			fprintf(out, "flow_tcp_%s", series[s].name);
 			write_labels(&flows[i], out);
 			fprintf(out, "} %" PRIu64 "\n",
@@ -101,7 +99,7 @@ void metrics_write(const struct flow_metrics *flows, size_t n, uint64_t n_left_o
 	fprintf(out, "# HELP flow_tcp_rcv_ca_info Congestion control, by name.\n"
 		     "# TYPE flow_tcp_rcv_ca_info gauge\n");
 	for (size_t i = 0; i < n; i++) {
-		if (!flows[i].known || !flows[i].algorithm[0])
+		if (!flows[i].algorithm[0])
 			continue;
 		fprintf(out, "flow_tcp_rcv_ca_info");
 		write_labels(&flows[i], out);
@@ -116,8 +114,15 @@ void metrics_write(const struct flow_metrics *flows, size_t n, uint64_t n_left_o
 
 /* --- looking ----------------------------------------------------------------------------------- */
 
+struct marked {
+	struct flow_key key;
+	struct scitag tag;
+};
+
 struct list {
-	struct flow_metrics *flows;
+	struct marked *marked;
+	size_t n_marked, n_marked_max;
+	struct flow_metrics *flows; /* of them those with a connection */
 	size_t n, max;
 	uint64_t n_left_out;
 };
@@ -127,14 +132,8 @@ static void add_flow(void *arg, const struct flow_key *key, const struct scitag 
 {
 	struct list *list = arg;
 
-	if (key->protocol != IPPROTO_TCP || ending)
-		return;
-	if (list->n == list->max) {
-		list->n_left_out++;
-		return;
-	}
-	list->flows[list->n].key = *key;
-	list->flows[list->n++].tag = *tag;
+	if (key->protocol == IPPROTO_TCP && !ending && list->n_marked < list->n_marked_max)
+		list->marked[list->n_marked++] = (struct marked){*key, *tag};
 }
 
 static int by_key(const void *a, const void *b)
@@ -146,6 +145,7 @@ static int take(void *arg, const struct nlmsghdr *answer)
 {
 	struct list *list = arg;
 	struct inet_diag_msg m;
+	const struct marked *marked;
 	struct flow_metrics *f;
 	struct flow_key key = {.protocol = IPPROTO_TCP, .family = 6};
 	const struct rtattr *attr;
@@ -159,16 +159,21 @@ static int take(void *arg, const struct nlmsghdr *answer)
 	memcpy(key.dst_ip, m.id.idiag_dst, sizeof(key.dst_ip));
 	key.src_port = ntohs(m.id.idiag_sport);
 	key.dst_port = ntohs(m.id.idiag_dport);
-	f = bsearch(&key, list->flows, list->n, sizeof(*f), by_key);
+	marked = bsearch(&key, list->marked, list->n_marked, sizeof(*marked), by_key);
 	info = netlink_find(answer, sizeof(m), INET_DIAG_INFO, 1);
-	if (!f || !info)
+	if (!marked || !info)
 		return 0;
+	if (list->n == list->max) {
+		list->n_left_out++;
+		return 0;
+	}
+	f = &list->flows[list->n++];
+	f->key = marked->key;
+	f->tag = marked->tag;
 	/* it grows with the kernel: take what both sides know */
 	attr = (const struct rtattr *)((const char *)info - RTA_LENGTH(0));
-	memset(&f->info, 0, sizeof(f->info));
 	memcpy(&f->info, info,
 	       RTA_PAYLOAD(attr) < sizeof(f->info) ? RTA_PAYLOAD(attr) : sizeof(f->info));
-	f->known = 1;
 	name = netlink_find(answer, sizeof(m), INET_DIAG_CONG, 1);
 	if (name)
 		snprintf(f->algorithm, sizeof(f->algorithm), "%s", name);
@@ -183,14 +188,18 @@ int metrics_write_flows(const struct rules *rules, size_t flows_max, FILE *out)
 						    1 << (INET_DIAG_CONG - 1),
 				       .idiag_states = STATES_CONNECTED};
 	struct list list = {.max = flows_max < METRICS_FLOWS_MAX ? flows_max : METRICS_FLOWS_MAX};
+	struct rules_counters counters;
 	struct netlink_request r;
-	int fd, err;
+	int fd, err = -ENOMEM;
 
+	rules_count(rules, &counters);
+	list.n_marked_max = counters.active;
+	list.marked = calloc(list.n_marked_max + 1, sizeof(*list.marked));
 	list.flows = calloc(list.max + 1, sizeof(*list.flows));
-	if (!list.flows)
-		return -ENOMEM;
+	if (!list.marked || !list.flows)
+		goto out;
 	rules_each(rules, add_flow, &list);
-	qsort(list.flows, list.n, sizeof(*list.flows), by_key);
+	qsort(list.marked, list.n_marked, sizeof(*list.marked), by_key);
 	fd = err = netlink_open(NETLINK_SOCK_DIAG);
 	if (fd >= 0) {
 		netlink_begin(&r, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &req, sizeof(req));
@@ -199,6 +208,8 @@ int metrics_write_flows(const struct rules *rules, size_t flows_max, FILE *out)
 	}
 	if (!err)
 		metrics_write(list.flows, list.n, list.n_left_out, out);
+out:
+	free(list.marked);
 	free(list.flows);
 	return err;
 }

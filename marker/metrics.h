@@ -13,12 +13,12 @@
 struct flow_metrics {
 	struct flow_key key;
 	struct scitag tag;
-	int known;          /* info is filled in */
 	char algorithm[16]; /* of congestion control; "" unknown */
 	struct tcp_info info;
 };
 
-/* The flows in force, at most flows_max of them, and of those that are left out how many, on out.
+/* The flows in force that have a connection, at most flows_max of them, and how many are left out, on
+ * out.
  * One look at all TCP sockets. 0, or -errno of the look; then nothing is written. */
 int metrics_write_flows(const struct rules *rules, size_t flows_max, FILE *out);
 

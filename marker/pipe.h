@@ -6,7 +6,7 @@
 
 #include "marker/event.h"
 
-#define PIPE_DRAIN_BYTES 65536
+#define PIPE_DRAIN_BYTES 16384
 
 struct pipe_input; /* opaque */
 

@@ -89,6 +89,16 @@ static void take_out(struct watch *w, uint32_t *at)
 
 /* --- connections ------------------------------------------------------------------------------- */
 
+static int matches(const struct watch *w, const struct socket_info *info)
+{
+	const struct watch_options *o = &w->options;
+	enum scitag_carrier carrier;
+	struct scitag tag;
+
+	return (o->iperf && iperf_matches(o->iperf, &info->key)) ||
+	       (o->scan && !scan_match(o->scan, info, &tag, &carrier));
+}
+
 static int choose(struct watch *w, const struct socket_info *info, struct scitag *tag,
 		  enum scitag_carrier *carrier)
 {
@@ -177,10 +187,17 @@ static void note_family(struct flow_key *key)
 		key->family = 4;
 }
 
+struct look {
+	struct watch *w;
+	struct socket_info *found; /* new ones under a rule */
+	size_t n;
+};
+
 static void seen(void *arg, const struct socket_info *socket)
 {
-	struct watch *w = arg;
-	struct socket_info info = *socket;
+	struct look *look = arg;
+	struct watch *w = look->w;
+	struct socket_info info = *socket, *grown;
 	uint32_t *at;
 
 	if (info.key.protocol != IPPROTO_TCP ||
@@ -188,21 +205,37 @@ static void seen(void *arg, const struct socket_info *socket)
 		return;
 	note_family(&info.key);
 	at = find(w, &info.key);
-	if (*at == NO_ENTRY)
-		watch_opened(w, &info);
-	else
+	if (*at != NO_ENTRY) {
 		w->entries[*at].round = w->round;
+		return;
+	}
+	if (!matches(w, &info))
+		return;
+	if (!(look->n & (look->n - 1))) { /* room for twice as many at each power of two */
+		grown = reallocarray(look->found, look->n ? look->n * 2 : 1, sizeof(*grown));
+		if (!grown)
+			return;
+		look->found = grown;
+	}
+	look->found[look->n++] = info;
 }
 
-/* All sockets; then those that are gone although nobody said so. */
+/* All sockets; then those that are gone although nobody said so. The new ones are handed on when the
+ * kernel has told all: whoever handles them may ask it something else. */
 static void look(struct watch *w, int64_t now_mono_ns)
 {
+	struct look look = {.w = w};
+	int err = -ENOENT;
+
 	w->looked_mono_ns = now_mono_ns;
 	if (!++w->round)
 		w->round = 1;
-	if (!w->options.sockets || sockets_each(w->options.sockets, seen, w))
-		return;
-	for (uint32_t i = 0; i < w->used; i++) {
+	if (w->options.sockets)
+		err = sockets_each(w->options.sockets, seen, &look);
+	for (size_t i = 0; i < look.n; i++)
+		watch_opened(w, &look.found[i]);
+	free(look.found);
+	for (uint32_t i = 0; !err && i < w->used; i++) {
 		struct flow_key key = w->entries[i].key;
 
 		if (key.family && w->entries[i].round && w->entries[i].round != w->round)
