@@ -1,7 +1,9 @@
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -86,6 +88,22 @@ uint32_t nic_queues(const char *name)
 	if (dir)
 		closedir(dir);
 	return n ? n : 1;
+}
+
+int nic_promiscuous(const char *name)
+{
+	struct packet_mreq all = {.mr_ifindex = (int)if_nametoindex(name),
+				  .mr_type = PACKET_MR_PROMISC};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0),
+	    err; /* protocol 0: gets no frames */
+
+	if (fd < 0)
+		return -errno;
+	if (!setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 int nic_merges_packets(const char *name)

@@ -14,6 +14,8 @@ int nic_has_addresses(const char *name);
 uint32_t nic_mtu_bytes(const char *name);
 /* Receive queues in use now; at least 1. */
 uint32_t nic_queues(const char *name);
+/* Take frames for other stations too, as long as the returned file descriptor is open; or -errno. */
+int nic_promiscuous(const char *name);
 /* Whether the kernel or the card puts packets together before anybody but the driver sees them. */
 int nic_merges_packets(const char *name);
 
