@@ -356,6 +356,12 @@ static void arm(struct announce *a, int64_t next_mono_ns)
 	timerfd_settime(a->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+static void hear_of_sockets(struct announce *a)
+{
+	if (tcp_info_drain(a->parts.tcp, socket_gone, a) == -ENOBUFS)
+		emitter_missed(a->parts.emitter, now());
+}
+
 static void run(struct announce *a)
 {
 	struct emitter_time t = now();
@@ -373,7 +379,7 @@ void announce_serve(struct announce *a)
 	if (read(a->timer_fd, &expirations, sizeof(expirations)) > 0)
 		a->armed_mono_ns = INT64_MAX;
 	if (a->parts.emitter)
-		tcp_info_drain(a->parts.tcp, socket_gone, a);
+		hear_of_sockets(a);
 	if (a->parts.relay)
 		relay_drain(a->parts.relay, a->relayed, a->arg);
 	run(a);
@@ -394,7 +400,7 @@ int announce_event(struct announce *a, const struct rules_flow_event *e)
 
 	if (!a || !a->parts.emitter)
 		return -ENOTSUP;
-	tcp_info_drain(a->parts.tcp, socket_gone, a); /* in the order in which it happened */
+	hear_of_sockets(a); /* in the order in which it happened */
 	switch (e->event) {
 	case RULES_START:
 		err = emitter_begin(a->parts.emitter, &e->key, e->tag, e->application,

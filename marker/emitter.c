@@ -360,6 +360,28 @@ void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tc
 	e->counters.gone++;
 }
 
+static void end_lost(struct emitter *e, struct row *row, int64_t now_utc_us)
+{
+	end(e, row, now_utc_us);
+	e->counters.gone++;
+}
+
+void emitter_missed(struct emitter *e, struct emitter_time now)
+{
+	struct looking l = {e, now.mono_ns};
+	uint32_t next;
+
+	e->hooks.each(e->hooks.arg, take_sample, &l);
+	for (uint32_t i = e->lists[LIST_LIVE].head; i; i = next) {
+		struct row *row = &e->rows[i];
+
+		next = row->next;
+		if (row->last.cookie && row->sampled_mono_ns != now.mono_ns &&
+		    look(e, row, now.mono_ns) == -ENOENT)
+			end_lost(e, row, now.utc_us);
+	}
+}
+
 void emitter_end_all(struct emitter *e, struct emitter_time now)
 {
 	while (e->lists[LIST_LIVE].head) {
@@ -472,8 +494,7 @@ static void say_ongoing(struct emitter *e, struct row *row, struct emitter_time 
 
 	if (!is_fresh(row, now.mono_ns) && look(e, row, now.mono_ns) == -ENOENT && was_there) {
 		/* no word of its end reached us */
-		end(e, row, now.utc_us);
-		e->counters.gone++;
+		end_lost(e, row, now.utc_us);
 		return;
 	}
 	say(e, row, FIREFLY_ONGOING, now.utc_us);

@@ -73,6 +73,8 @@ int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_u
 /* A connection went; s is its last word. Ends its flow, unless that is another connection's. */
 void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tcp_sample *s,
 		  struct emitter_time now);
+/* Word of some ends was lost: ask for all connections, and end the flows of those that went. */
+void emitter_missed(struct emitter *e, struct emitter_time now);
 void emitter_end_all(struct emitter *e, struct emitter_time now);
 
 /* For a successor: write the flows down, and read them; those that are known already stay as they

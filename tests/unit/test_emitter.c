@@ -298,6 +298,22 @@ static void a_missed_end_is_found_out(void **state)
 	assert_int_equal(w.said[1].state, FIREFLY_END);
 }
 
+static void lost_words_are_made_up_for(void **state)
+{
+	for (uint16_t i = 1; i <= 200; i++)
+		begin(i, 3, 14);
+	n_flows_known = 150; /* the connections of the others went */
+	w.connected = 0;
+	w.sent_bytes = 40;
+	w.now.mono_ns++;
+	emitter_missed(w.emitter, w.now);
+	pass(0.1);
+	assert_int_equal(w.n_said, 250);
+	assert_int_equal(w.said[249].state, FIREFLY_END);
+	assert_in_range(w.said[249].key.src_port, 151, 200);
+	assert_int_equal(w.asked_all, 1);
+}
+
 static void a_flow_of_no_connection_goes_on(void **state)
 {
 	w.connected = 0;
@@ -481,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_connection_s_end_is_the_flow_s, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_comes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_missed_end_is_found_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_words_are_made_up_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flow_of_no_connection_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_the_source_says_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(our_source_is_named_as_the_world_knows_it, setup,

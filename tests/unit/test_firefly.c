@@ -575,6 +575,7 @@ static void what_is_written_reads_the_same(void **state)
 	memset(ff.host, 'h', sizeof(ff.host) - 1);
 	ff.src_to_dst_bytes = ff.dst_to_src_bytes = INT64_MAX - 1;
 	ff.rtt_us = UINT32_MAX;
+	memset(ff.app + strlen(ff.app), 'a', sizeof(ff.app) - 1 - strlen(ff.app));
 	there_and_back(ff);
 
 	/* other producers keep their view of usage under their name */
