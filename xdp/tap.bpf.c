@@ -66,7 +66,6 @@ static __always_inline struct tap_slot *slot_of(__u32 direction)
 
 	if (direction)
 		key += direction * tap_cpus;
-
 	return bpf_map_lookup_elem(&tap_slots, &key);
 }
 

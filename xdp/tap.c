@@ -3,12 +3,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +29,7 @@
 #define RING_BYTES_DEFAULT    (8u << 20)
 #define SAMPLES_A_TURN        4096 /* so that a flood does not keep the caller from its second */
 #define ADAPT_NS              (NS_PER_S / 10)
+#define CLIMB                 4 /* doublings of the rate at a time; what is measured is old */
 #define THRESHOLD_ALL         (1ULL << 32) /* every frame is sampled */
 #define THRESHOLD_LEAST       (1ULL << 12) /* one in 2^20 */
 #define SOCKETS_MAX           256
@@ -124,20 +125,29 @@ static int refuse_foreign(const struct tap *t, char *why, size_t cap_bytes)
 		   *info.name ? ", " : "", info.name);
 }
 
-static uint32_t n_queues(const char *interface)
+/* One request about an interface; 0 and *ifr. Not through /sys, which shows another namespace's. */
+static int ask(const struct tap *t, unsigned long request, struct ifreq *ifr)
 {
-	char path[sizeof("/sys/class/net//queues") + IF_NAMESIZE];
-	struct dirent *e;
-	uint32_t n = 0;
-	DIR *d;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/queues", interface);
-	d = opendir(path);
-	while (d && (e = readdir(d)))
-		n += !strncmp(e->d_name, "rx-", 3);
-	if (d)
-		closedir(d);
-	return n ? n : 1;
+	if (fd < 0)
+		return -errno;
+	snprintf(ifr->ifr_name, sizeof(ifr->ifr_name), "%s", t->interface);
+	err = ioctl(fd, request, ifr) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* The program reads Ethernet: a tunnel's frames begin with IP. */
+static int refuse_link_layer(const struct tap *t, char *why, size_t cap_bytes)
+{
+	struct ifreq ifr = {0};
+
+	if (ask(t, SIOCGIFHWADDR, &ifr) || ifr.ifr_hwaddr.sa_family == ARPHRD_ETHER ||
+	    ifr.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK)
+		return 0;
+	return say(why, cap_bytes, -EOPNOTSUPP, "%s is no Ethernet interface (link type %u)",
+		   t->interface, ifr.ifr_hwaddr.sa_family);
 }
 
 static struct bpf_program *program_of(const struct tap *t)
@@ -313,7 +323,9 @@ int tap_open(struct tap **out, const struct tap_config *cfg, char *why, size_t w
 		err = say(why, why_cap_bytes, -EINVAL, "more than %d prefixes", TAP_PREFIXES_MAX);
 		goto fail;
 	}
-	err = refuse_foreign(t, why, why_cap_bytes);
+	err = refuse_link_layer(t, why, why_cap_bytes);
+	if (!err)
+		err = refuse_foreign(t, why, why_cap_bytes);
 	if (!err)
 		err = load_and_attach(t, cfg, why, why_cap_bytes);
 	if (err)
@@ -479,8 +491,11 @@ static void adapt(struct tap *t)
 		threshold /= 2;
 		per_s /= 2;
 	}
-	if (per_s * 3 < t->samples_per_s && threshold < THRESHOLD_ALL)
+	for (int i = 0; i < CLIMB && per_s * 3 < t->samples_per_s && threshold < THRESHOLD_ALL;
+	     i++) {
 		threshold *= 2;
+		per_s *= 2;
+	}
 	t->threshold = threshold;
 	for (uint32_t cpu = 0; cpu < t->n_cpus; cpu++) {
 		struct tap_slot *s = &t->slots[cpu];
@@ -544,29 +559,31 @@ void tap_health(struct tap *t, struct tap_health *out)
 static uint32_t ethtool_value(const struct tap *t, uint32_t command)
 {
 	struct ethtool_value value = {.cmd = command};
-	struct ifreq ifr = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
+	struct ifreq ifr = {.ifr_data = (char *)&value};
 
-	if (fd < 0)
-		return 0;
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", t->interface);
-	ifr.ifr_data = (char *)&value;
-	err = ioctl(fd, SIOCETHTOOL, &ifr);
-	close(fd);
-	return err ? 0 : value.data;
+	return ask(t, SIOCETHTOOL, &ifr) ? 0 : value.data;
+}
+
+static uint32_t n_queues(const struct tap *t)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	struct ifreq ifr = {.ifr_data = (char *)&channels};
+	uint32_t n = ask(t, SIOCETHTOOL, &ifr) ? 0 : channels.rx_count + channels.combined_count;
+
+	return n ? n : 1;
 }
 
 void tap_describe(const struct tap *t, char *buf, size_t cap_bytes)
 {
-	uint32_t flags = ethtool_value(t, ETHTOOL_GFLAGS);
+	uint32_t flags = ethtool_value(t, ETHTOOL_GFLAGS), queues = n_queues(t);
 	int merges = (!t->native && ethtool_value(t, ETHTOOL_GGRO)) || (flags & ETH_FLAG_LRO);
 
-	snprintf(buf, cap_bytes, "%s XDP%s, %s, %u receive queues%s%s%s",
+	snprintf(buf, cap_bytes, "%s XDP%s, %s, %u receive queue%s%s%s%s",
 		 t->native ? "native" : "generic", t->frags ? " (frags)" : "",
 		 t->mode == TAP_MODE_REDIRECT ? "redirecting"
 		 : t->mirror                  ? "counting and dropping"
 					      : "counting and passing on",
-		 n_queues(t->interface),
+		 queues, queues == 1 ? "" : "s",
 		 merges ? "; receive offload merges packets (ethtool -K IFACE gro off lro off)"
 			: "",
 		 (flags & ETH_FLAG_RXVLAN)

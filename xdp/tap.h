@@ -37,7 +37,7 @@ struct tap_config {
 
 /* Open, load, attach, and begin to count. On failure a negative errno and one sentence in why:
  * -ENODEV (no such interface), -EPERM, -EBUSY (a foreign program, named with its id; left alone),
- * -EOPNOTSUPP (the interface does not take XDP), -EINVAL, -ENOMEM, or what the kernel said. */
+ * -EOPNOTSUPP (the interface does not take XDP, or is no Ethernet), -EINVAL, -ENOMEM, or what the kernel said. */
 int tap_open(struct tap **out, const struct tap_config *cfg, char *why, size_t why_cap_bytes);
 /* Detach and release. Takes NULL and half-open. Read what is left with tap_detach first. */
 void tap_close(struct tap *t);

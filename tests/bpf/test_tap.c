@@ -108,6 +108,7 @@ struct sums {
 	struct tap_cell cells[2][5][SCITAG_CODES + 1]; /* IPv4 or IPv6, carrier, code */
 	struct tap_cell verdicts[PACKET_VERDICT_COUNT];
 	unsigned int steered;
+	struct tap_cell disagree; /* two tags in one packet: only user space counts these */
 };
 static struct sums counted, expected;
 
@@ -147,6 +148,10 @@ static void expect(struct sums *s, const __u8 *bytes, __u32 len_bytes)
 	if (p.ip_bytes && p.ip_bytes < one.ip_bytes)
 		one.ip_bytes = p.ip_bytes;
 	/* an option beyond 511/63 that nobody registered has no cell of its own */
+	if (tag.grade == GRADE_DISAGREE) {
+		add(&s->disagree, &one);
+		return;
+	}
 	code = scitag_code(tag.tag);
 	if (tag.carrier >= CARRIER_DESTINATION && code >= TAP_CELLS &&
 	    tag.grade == GRADE_UNREGISTERED)
@@ -190,6 +195,7 @@ static void compare(const char *name)
 						 c->bytes, c->ip_bytes, e->packets, e->bytes,
 						 e->ip_bytes);
 			}
+	assert_memory_equal(&counted.disagree, &expected.disagree, sizeof(counted.disagree));
 	for (int v = 0; v < PACKET_VERDICT_COUNT; v++)
 		if (memcmp(&counted.verdicts[v], &expected.verdicts[v], sizeof(struct tap_cell)))
 			fail_msg("%s: verdict %d: counted %llu, expected %llu", name, v,
@@ -343,6 +349,34 @@ static void the_registry_decides_on_options(void **state)
 static void on_direction(void *arg, const struct tap_count *c)
 {
 	((__u64 *)arg)[c->direction] += c->grown.packets;
+}
+
+/* 448/4 is 01C004 as a plain option, and that is also the label of 14/1. Said in a 1F/4 it is neither: the
+ * cell where both meet must not take it. */
+static void an_ambiguous_cell_is_left_empty(void **state)
+{
+	struct tap *t = open_tap(&(struct tap_config){0});
+	int program_fd = attached_program("tapb");
+	const struct vector *v = named("hbh_label32");
+	struct scitag tag = {448, 4};
+	__u8 frame[128];
+
+	(void)state;
+	reset();
+	memcpy(frame, v->bytes, v->len_bytes);
+	assert_int_equal(scitag_option_emit(frame + 56, SCITAG_DIALECT_LABEL32, tag, 0), 0);
+	feed(program_fd, frame, v->len_bytes, 1);
+	expect(&expected, frame, v->len_bytes);
+	assert_int_equal(expected.cells[1][CARRIER_HOP_BY_HOP][448 << 6 | 4].packets, 1);
+	assert_int_equal(scitag_option_emit(frame + 56, SCITAG_DIALECT_PLAIN, tag, 0), 0);
+	feed(program_fd, frame, v->len_bytes, 1);
+	expect(&expected, frame, v->len_bytes);
+	assert_int_equal(expected.cells[1][CARRIER_HOP_BY_HOP][14 << 6 | 1].packets, 1);
+	collect(t, &counted);
+	compare("ambiguous");
+	assert_int_equal(counted.steered, 1);
+	close(program_fd);
+	close_tap();
 }
 
 static void directions_are_counted_apart(void **state)
@@ -565,6 +599,21 @@ static void what_cannot_be_opened_says_why(void **state)
 	assert_non_null(strstr(why, "nosuch0"));
 	assert_null(t);
 	tap_close(NULL);
+}
+
+/* A tunnel's frames have no Ethernet header. */
+static void what_is_no_ethernet_is_refused(void **state)
+{
+	struct tap_config cfg = {.interface = "taptun"};
+	struct tap *t = NULL;
+	char why[256] = "";
+
+	(void)state;
+	if (run("ip tuntap add taptun mode tun") != 0)
+		skip();
+	assert_int_equal(tap_open(&t, &cfg, why, sizeof(why)), -EOPNOTSUPP);
+	assert_non_null(strstr(why, "no Ethernet"));
+	assert_int_equal(run("ip link del taptun"), 0);
 }
 
 static void loopback_gets_the_generic_mode(void **state)
@@ -810,6 +859,7 @@ int main(void)
 		cmocka_unit_test_teardown(damaged_frames_are_counted_as_they_read, after_test),
 		cmocka_unit_test_teardown(damaged_frames_are_counted_by_direction, after_test),
 		cmocka_unit_test_teardown(the_registry_decides_on_options, after_test),
+		cmocka_unit_test_teardown(an_ambiguous_cell_is_left_empty, after_test),
 		cmocka_unit_test_teardown(directions_are_counted_apart, after_test),
 		cmocka_unit_test_teardown(samples_stand_for_what_was_there, after_test),
 		cmocka_unit_test_teardown(flows_are_within_their_error, after_test),
@@ -817,6 +867,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_full_ring_is_counted, after_test),
 		cmocka_unit_test_teardown(a_foreign_program_is_left_alone, after_test),
 		cmocka_unit_test_teardown(what_cannot_be_opened_says_why, after_test),
+		cmocka_unit_test_teardown(what_is_no_ethernet_is_refused, after_test),
 		cmocka_unit_test_teardown(loopback_gets_the_generic_mode, after_test),
 		cmocka_unit_test_teardown(long_frames_come_in_pieces, after_test),
 		cmocka_unit_test_teardown(a_killed_process_leaves_nothing, after_test),
