@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "observer/nic.h"
@@ -23,7 +24,8 @@ struct xdp_source {
 	struct source_xdp_config cfg;
 	char interface[IF_NAMESIZE];
 	uint16_t id;
-	struct tap *tap;       /* NULL: down */
+	struct tap *tap; /* NULL: down */
+	int promiscuous_fd;
 	int mirror;            /* as configured, and no addresses there */
 	uint32_t queues_there; /* when the program was attached */
 	size_t n_queues;
@@ -256,6 +258,9 @@ static void go_down(struct xdp_source *x)
 	}
 	tap_close(x->tap);
 	x->tap = NULL;
+	if (x->promiscuous_fd >= 0)
+		close(x->promiscuous_fd);
+	x->promiscuous_fd = -1;
 }
 
 static int come_up(struct xdp_source *x, char *why, size_t why_cap_bytes)
@@ -289,6 +294,10 @@ static int come_up(struct xdp_source *x, char *why, size_t why_cap_bytes)
 	if (err)
 		return err;
 	x->mirror = cfg.mirror;
+	x->promiscuous_fd = nic_promiscuous(x->interface);
+	if (x->promiscuous_fd < 0)
+		log_msg(LOG_LEVEL_WARN, "xdp", "%s: promiscuous mode: %s", x->interface,
+			strerror(-x->promiscuous_fd));
 	if (x->cfg.native_only && !tap_is_native(x->tap)) {
 		snprintf(why, why_cap_bytes, "the driver of %s has no native XDP", x->interface);
 		err = -EOPNOTSUPP;
@@ -455,6 +464,8 @@ static void xdp_source_close(void *self)
 
 	close_queues(x);
 	tap_close(x->tap);
+	if (x->promiscuous_fd >= 0)
+		close(x->promiscuous_fd);
 	aggregate_close(x->aggregate);
 	free(x);
 }
@@ -475,6 +486,7 @@ int source_xdp_open(struct source **out, const struct source_context *ctx,
 		return err;
 	x->ctx = *ctx;
 	x->cfg = *cfg;
+	x->promiscuous_fd = -1;
 	x->first_seen_utc_s = x->last_seen_utc_s = CLOCK_NEVER;
 	x->before.first_seen_utc_s = x->before.last_seen_utc_s = CLOCK_NEVER;
 	snprintf(x->interface, sizeof(x->interface), "%s", cfg->interface);
