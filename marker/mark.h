@@ -35,9 +35,7 @@ int mark_open(struct mark **out, const struct mark_options *opt, const char *con
 /* Ends the process' hold; what is attached stays (see mark_detach_all). NULL is fine. */
 void mark_close(struct mark *m);
 
-/* Attach both programs, or replace a predecessor's. Idempotent. gso_max_bytes: packets from this
- * length on are cut up by the kernel, 0 if the interface takes all whole; gso_before is remembered
- * for its restoration when not 0. */
+/* Attach both programs, or replace a predecessor's. Idempotent; on failure nothing of ours is left. */
 int mark_attach(struct mark *m, const char *ifname);
 /* Take our filters off an interface, and the qdisc if we brought it and nobody else uses it. */
 int mark_detach(struct mark *m, const char *ifname);

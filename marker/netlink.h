@@ -24,7 +24,8 @@ int netlink_put(struct netlink_request *r, uint16_t type, const void *value, siz
 int netlink_open(int family);
 
 /* Send, then call each (may be NULL) for every answer, until the kernel says done, error or ack.
- * Returns the kernel's verdict, 0 or -errno; a nonzero return of each ends it and is returned. */
+ * Returns the kernel's verdict, 0 or -errno; a nonzero return of each ends it and is returned. each
+ * must not ask anything itself: the answers lie in one buffer of the thread. */
 int netlink_ask(int fd, struct netlink_request *r,
 		int (*each)(void *arg, const struct nlmsghdr *answer), void *arg);
 

@@ -534,6 +534,27 @@ static void another_connection_on_the_same_ports_is_not_marked(void **state)
 	assert_int_equal(counted(6, MARK_DONE), 2);
 }
 
+static void a_late_reset_belongs_to_the_connection_before(void **state)
+{
+	struct frame reset, syn;
+
+	ethernet(&reset);
+	ipv6(&reset, 6, 20);
+	tcp(&reset, 0x14, 77);
+	ethernet(&syn);
+	ipv6(&syn, 6, 20);
+	tcp(&syn, 0x02, 1000);
+
+	mark_as(6, CARRIER_LABEL, MARK_FLOW_ONCE);
+	run(1, &reset, 0);
+	expect(&reset);
+	run(1, &syn, 0); /* the flow's own, all the same */
+	assert_int_equal(counted(6, MARK_DONE), 1);
+	run(1, &reset, 0); /* now it is the flow's */
+	assert_int_equal(counted(6, MARK_DONE), 2);
+	assert_int_equal(counted(6, MARK_STALE), 1);
+}
+
 static struct mark_rule wildcard(enum scitag_carrier carrier)
 {
 	struct mark_rule r = {.src_port_max = 65535, .dst_port_max = 65535, .tag = tag_3_14};
@@ -942,6 +963,7 @@ int main(void)
 		cmocka_unit_test(what_would_exceed_the_mtu_passes_as_it_is),
 		cmocka_unit_test(every_part_of_the_key_counts),
 		cmocka_unit_test(another_connection_on_the_same_ports_is_not_marked),
+		cmocka_unit_test(a_late_reset_belongs_to_the_connection_before),
 		cmocka_unit_test(wildcards_match_what_they_say),
 		cmocka_unit_test(wildcards_leave_neighbours_and_multicast_alone),
 		cmocka_unit_test(a_rules_entropy_is_stable_for_a_flow_and_varies_between_flows),
