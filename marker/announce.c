@@ -420,7 +420,7 @@ void announce_end(struct announce *a, const struct flow_key *key)
 {
 	if (!a || !a->parts.emitter)
 		return;
-	emitter_end(a->parts.emitter, key, 0, now());
+	emitter_lapse(a->parts.emitter, key, now());
 }
 
 void announce_count(const struct announce *a, struct announce_counters *out)

@@ -291,6 +291,13 @@ static void end(struct emitter *e, struct row *row, int64_t end_utc_us)
 		enlist(e, row, LIST_DUE);
 }
 
+/* Without an event that says so. */
+static void end_quietly(struct emitter *e, struct row *row, int64_t now_utc_us)
+{
+	end(e, row, now_utc_us);
+	e->counters.gone++;
+}
+
 int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
 		  const char *application, int64_t start_utc_us, struct emitter_time now)
 {
@@ -356,14 +363,17 @@ void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tc
 			     : !e->hooks.look(e->hooks.arg, key, 0, &live))
 		return;
 	keep(row, s, now.mono_ns);
-	end(e, row, now.utc_us);
-	e->counters.gone++;
+	end_quietly(e, row, now.utc_us);
 }
 
-static void end_lost(struct emitter *e, struct row *row, int64_t now_utc_us)
+void emitter_lapse(struct emitter *e, const struct flow_key *key, struct emitter_time now)
 {
-	end(e, row, now_utc_us);
-	e->counters.gone++;
+	struct row *row = find(e, key);
+
+	if (!row || row->ended)
+		return;
+	look(e, row, now.mono_ns);
+	end_quietly(e, row, now.utc_us);
 }
 
 void emitter_missed(struct emitter *e, struct emitter_time now)
@@ -378,7 +388,7 @@ void emitter_missed(struct emitter *e, struct emitter_time now)
 		next = row->next;
 		if (row->last.cookie && row->sampled_mono_ns != now.mono_ns &&
 		    look(e, row, now.mono_ns) == -ENOENT)
-			end_lost(e, row, now.utc_us);
+			end_quietly(e, row, now.utc_us);
 	}
 }
 
@@ -494,7 +504,7 @@ static void say_ongoing(struct emitter *e, struct row *row, struct emitter_time 
 
 	if (!is_fresh(row, now.mono_ns) && look(e, row, now.mono_ns) == -ENOENT && was_there) {
 		/* no word of its end reached us */
-		end_lost(e, row, now.utc_us);
+		end_quietly(e, row, now.utc_us);
 		return;
 	}
 	say(e, row, FIREFLY_ONGOING, now.utc_us);

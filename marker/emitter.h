@@ -51,7 +51,7 @@ struct emitter_options {
 struct emitter_counters {
 	uint64_t received, started, renewed, ended;
 	uint64_t full, unknown;            /* refused: the table is full; the end of no flow */
-	uint64_t gone;                     /* ended by their connection's end */
+	uint64_t gone;                     /* ended without an event: by connection, or mark */
 	uint64_t emitted[FIREFLY_END + 1]; /* by state */
 	size_t active;                     /* flows in the table */
 	size_t due;                        /* of them, with a START or END still to be sent */
@@ -70,6 +70,8 @@ int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag t
 /* end_utc_us may be 0: now. 0; -ENOENT. */
 int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_us,
 		struct emitter_time now);
+/* Its mark ended, for whatever reason: so does the flow, if it has not yet. */
+void emitter_lapse(struct emitter *e, const struct flow_key *key, struct emitter_time now);
 /* A connection went; s is its last word. Ends its flow, unless that is another connection's. */
 void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tcp_sample *s,
 		  struct emitter_time now);

@@ -452,6 +452,38 @@ def case_stun():
         server.close()
 
 
+def case_flood():
+    """Fireflies into the relay as fast as a sender can: marked traffic stays as it is, and all are accounted for."""
+    with Net() as net:
+        one = Collector(net.b, "fd00::2", 11001)
+        net.run_marker(firefly={"sendToDestination": False, "collectors": ["[fd00::2]:11001"], "rate": 2000}, listener={})
+        a, b = connect(net, 5000)
+        port = a.getsockname()[1]
+        net.pipe(line("start", "fd00::1", port, "fd00::2", 5000))
+        one.wait(1)
+        with InNamespace(net.a):
+            program = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        out, sent, until = net.capture(), 0, time.monotonic() + 6  # longer than the heartbeat's four seconds
+        text = [t for n, w, t in dialects("fd00::1", "fd00::2", 7, 8) if (n, w) == ("XRootD", "start")][0]
+        while time.monotonic() < until:
+            for _ in range(1000):
+                program.sendto(text.replace('"src-port":7', '"src-port":%d' % (10000 + sent % 50000)).encode(), ("127.0.0.1", 10514))
+                sent += 1
+            move(a, b, 20000)
+        time.sleep(0.5)
+        packets = [p for p in read_pcap(out.stop()) if p.sport == port]
+        label = marker_net.label_of(*TAG)
+        status = net.status()
+        r = status["fireflies"]["relay"]
+        check(len(packets) > 100 and all(p.label == label for p in packets), "%d fireflies in 6 s: all %d packets of a flow stay marked" % (sent, len(packets)),
+              {hex(p.label) for p in packets})
+        check(r["received"] == r["relayed"] + sum(r["rejected"].values()) + r["repeated"] + r["paced"] and 0 < r["received"] <= sent and r["paced"] > 0
+              and len(one.got) - 1 == r["relayed"] <= 6.6 * 2000 + 200, "what comes too fast is refused and counted", (r, len(one.got), sent))
+        for s in (a, b):
+            s.close()
+        one.close()
+
+
 # --- syslog daemons -------------------------------------------------------------------------------
 
 def package_file(net, package, path):
@@ -638,7 +670,7 @@ def case_many():
         far.close()
 
 
-CASES = [case_life, case_ipv4, case_iperf, case_dialects, case_loop_of_our_own, case_successor, case_stun, case_rsyslog, case_syslog_ng, case_many]
+CASES = [case_life, case_ipv4, case_iperf, case_dialects, case_loop_of_our_own, case_successor, case_stun, case_flood, case_rsyslog, case_syslog_ng, case_many]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]

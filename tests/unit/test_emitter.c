@@ -271,6 +271,25 @@ static void a_connection_s_end_is_the_flow_s(void **state)
 	assert_int_equal(end(1), -ENOENT);
 }
 
+static void a_mark_s_end_is_the_flow_s(void **state)
+{
+	struct flow_key key = flow(1);
+	struct emitter_counters c;
+
+	begin(1, 3, 14);
+	w.sent_bytes = 5;
+	emitter_lapse(w.emitter, &key, w.now);
+	emitter_lapse(w.emitter, &key, w.now);
+	pass(0.1);
+	emitter_lapse(w.emitter, &key, w.now);
+	assert_int_equal(w.n_said, 2);
+	assert_int_equal(w.said[1].state, FIREFLY_END);
+	assert_int_equal(w.said[1].src_to_dst_bytes, 5);
+	emitter_count(w.emitter, &c);
+	assert_int_equal(c.gone, 1);
+	assert_int_equal(c.unknown, 0);
+}
+
 /* Announced before it was connected: all its bytes are the flow's. */
 static void a_connection_that_comes_later(void **state)
 {
@@ -495,6 +514,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(the_rate_only_delays, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_s_end_is_the_flow_s, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_mark_s_end_is_the_flow_s, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_comes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_missed_end_is_found_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost_words_are_made_up_for, setup, teardown),
