@@ -319,9 +319,15 @@ static const char *lost(struct xdp_source *x)
 	tap_health(x->tap, &health);
 	if (!health.attached)
 		return "somebody took our program off the interface";
-	if (x->mirror && nic_has_addresses(x->interface))
-		return "the interface was given an address: no mirror port";
 	return NULL;
+}
+
+/* What the program was attached for. Not every driver runs it on a queue that is newer; and with an address
+ * given to it, it is no mirror port. */
+static int has_changed(const struct xdp_source *x)
+{
+	return nic_queues(x->interface) != x->queues_there ||
+	       (x->mirror && nic_has_addresses(x->interface));
 }
 
 static int watch(struct xdp_source *x)
@@ -337,13 +343,13 @@ static int watch(struct xdp_source *x)
 	if (why) {
 		snprintf(x->why_down, sizeof(x->why_down), "%s", why);
 		err = -ENETDOWN;
-	} else if (nic_queues(x->interface) != x->queues_there) {
-		/* not every driver runs the program on a queue that is newer */
+	} else if (has_changed(x)) {
 		go_down(x);
 		err = come_up(x, x->why_down, sizeof(x->why_down));
 		if (!err)
-			log_msg(LOG_LEVEL_INFO, "xdp", "%s: now %u receive queues", x->interface,
-				x->queues_there);
+			log_msg(LOG_LEVEL_INFO, "xdp", "%s: attached anew: %u receive queues, %s",
+				x->interface, x->queues_there,
+				x->mirror ? "a mirror port" : "frames are passed on");
 	}
 	if (err) {
 		log_limited(&x->log_limit, LOG_LEVEL_WARN, "xdp", "%s: %s", x->interface,

@@ -154,8 +154,8 @@ for name in tap frames; do
 done
 same "no file stays open" "$files_before" "$(find "/proc/$observer/fd" | wc -l)"
 ip -n "$node" address add 192.0.2.9/24 dev tap
-sleep 2.5
-check "given an address, it is no mirror port any more" sh -c "echo '$(source_of tap .detail)' | grep -q 'passing on'"
+passes_on() { source_of tap .detail | grep -q 'passing on'; }
+check "given an address, it is no mirror port any more" wait_for 10 passes_on
 stop "$observer"
 no_program tap && no_program frames || not_ok "a program stays after an orderly stop"
 
