@@ -7,6 +7,7 @@
 
 #include "marker/config.h"
 #include "marker/rules.h"
+#include "marker/sender.h"
 
 #define DEFAULT_FILE    "/etc/scitag/marker.yaml"
 #define DEFAULT_PIPE    "/var/run/flowd-go/np"
@@ -112,6 +113,17 @@ static const char *check_uid(const char *text)
 	uint32_t uid;
 
 	return rules_uid(&uid, text) ? "expected a user name or number" : NULL;
+}
+
+static const char *check_target(const char *text)
+{
+	char host[256];
+	uint16_t port;
+
+	return sender_split(host, sizeof(host), &port, text, 1)
+		       ? "expected a name or address, and perhaps a port: host:10514, "
+			 "[2001:db8::1]:10514"
+		       : NULL;
 }
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
@@ -483,6 +495,7 @@ static const struct opt options[] = {
 	{.key = "plugins.firefly.relayTo",
 	 .type = OPT_TEXTS,
 	 .offset = AT(relay_to),
+	 .validate = check_target,
 	 .arg = "HOST:PORT",
 	 .help = "Send what was received on to these, byte for byte."},
 	{.key = "plugins.firefly.bufferSize",
@@ -631,6 +644,7 @@ static const struct opt options[] = {
 	{.key = "backends.firefly.collectors",
 	 .type = OPT_TEXTS,
 	 .offset = AT(collectors),
+	 .validate = check_target,
 	 .arg = "HOST:PORT",
 	 .help = "Further collectors."},
 	{.key = "backends.firefly.ongoing",
@@ -643,7 +657,8 @@ static const struct opt options[] = {
 	 .offset = AT(firefly_rate_per_s),
 	 .max = 1000000,
 	 .default_text = "10000",
-	 .help = "Fireflies a second at most, to each target; our own wait their turn, relayed ones "
+	 .help = "Fireflies a second at most, to each target; our own wait their turn, relayed "
+		 "ones "
 		 "are dropped and counted. 0: no limit."},
 	{.key = "backends.firefly.enrich",
 	 .type = OPT_FLAG,
@@ -662,6 +677,7 @@ static const struct opt options[] = {
 	{.key = "backends.firefly.stun.stunServers",
 	 .type = OPT_TEXTS,
 	 .offset = AT(stun_servers),
+	 .validate = check_target,
 	 .arg = "HOST:PORT",
 	 .help = "Ask these what the private addresses of this host are outside (RFC 8489); none "
 		 "by "

@@ -265,6 +265,35 @@ def case_ipv4():
         far.close()
 
 
+def case_equal_ports():
+    """Connections that share ports and differ in an address; or share both hosts and differ in a port."""
+    with Net(addresses_a=("fd00::11",)) as net:
+        far = Collector(net.b, "fd00::2", 10514)
+        net.run_marker(firefly={"enrich": True})
+        with InNamespace(net.b):
+            listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        listener.bind(("fd00::2", 5000))
+        listener.listen()
+        flows = [("fd00::1", 40000, 1000), ("fd00::11", 40000, 2000), ("fd00::1", 40001, 3000)]
+        ends = []
+        for src, sport, _ in flows:
+            with InNamespace(net.a):
+                a = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            a.bind((src, sport))
+            a.connect(("fd00::2", 5000))
+            ends.append((a, listener.accept()[0]))
+        net.pipe(*[line("start", src, sport, "fd00::2", 5000) for src, sport, _ in flows])
+        far.wait(3)
+        for (a, b), (_, _, n) in zip(ends, flows):
+            move(a, b, n)
+        net.pipe(*[line("end", src, sport, "fd00::2", 5000) for src, sport, _ in flows])
+        far.wait(6)
+        found = [(f["flow-id"]["src-ip"], f["flow-id"]["src-port"], f["usage"]["sent"]) for f in far.fireflies() if state(f) == "end"]
+        check(sorted(found) == sorted(flows), "equal ports, equal hosts: each flow has its own bytes", found)
+        for s in (far, listener, *ends[0], *ends[1], *ends[2]):
+            s.close()
+
+
 def case_iperf():
     """An iperf3 transfer into a namespace where the observer listens."""
     with Net() as net:
@@ -670,7 +699,7 @@ def case_many():
         far.close()
 
 
-CASES = [case_life, case_ipv4, case_iperf, case_dialects, case_loop_of_our_own, case_successor, case_stun, case_flood, case_rsyslog, case_syslog_ng, case_many]
+CASES = [case_life, case_ipv4, case_equal_ports, case_iperf, case_dialects, case_loop_of_our_own, case_successor, case_stun, case_flood, case_rsyslog, case_syslog_ng, case_many]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]
