@@ -85,6 +85,9 @@ static char *read_values(struct conversion *c, struct setting *s, char *p)
 			memcpy(c->words, p, n);
 		}
 		p += n;
+		for (size_t i = 0; i < n; i++) /* YAML wants UTF-8, and nothing here needs more */
+			if ((unsigned char)c->words[i] >= 0x80)
+				return NULL;
 		c->words += n;
 		*c->words++ = 0;
 	}
@@ -145,6 +148,19 @@ static const char *text_of(struct conversion *c, const char *key, const char *or
 	const struct setting *s = find(c, key);
 
 	return s && s->n ? s->values[0] : or_else;
+}
+
+/* A port for the file as it is. */
+static const char *port_of(struct conversion *c, const char *key, const char *or_else)
+{
+	const struct setting *s = find(c, key);
+
+	if (!s)
+		return or_else;
+	if (s->n == 1 && *s->values[0] && !s->values[0][strspn(s->values[0], "0123456789")])
+		return s->values[0];
+	complain(c, s->line, "%s: expected a port", key);
+	return or_else;
 }
 
 static int is_true(struct conversion *c, const char *key)
@@ -229,7 +245,7 @@ static void convert_plugin(struct conversion *c)
 	} else if (!strcmp(plugin, "firefly")) {
 		fputs("  firefly:\n", c->out);
 		put_pair(c->out, "    bindAddress", text_of(c, "FIREFLY_LISTENER_HOST", "0.0.0.0"));
-		fprintf(c->out, "    bindPort: %s\n", text_of(c, "FIREFLY_LISTENER_PORT", "10514"));
+		fprintf(c->out, "    bindPort: %s\n", port_of(c, "FIREFLY_LISTENER_PORT", "10514"));
 	} else if (!strcmp(plugin, "netstat")) {
 		convert_scan(c, "NETSTAT");
 	} else if (!strcmp(plugin, "netlink")) {
@@ -270,12 +286,15 @@ static void convert_firefly(struct conversion *c)
 	enrich |= is_true(c, "UDP_FIREFLY_WITH_NETLINK");
 	if (enrich)
 		fputs("    enrich: true\n", c->out);
-	if (find(c, "UDP_FIREFLY_IP4_SRC") || find(c, "UDP_FIREFLY_IP6_SRC"))
-		fprintf(c->out,
-			"    # UDP_FIREFLY_IP4_SRC \"%s\", UDP_FIREFLY_IP6_SRC \"%s\": say which "
-			"address of this host\n    # each stands for under stun.manualMapping.\n",
-			text_of(c, "UDP_FIREFLY_IP4_SRC", ""),
-			text_of(c, "UDP_FIREFLY_IP6_SRC", ""));
+	if (find(c, "UDP_FIREFLY_IP4_SRC") || find(c, "UDP_FIREFLY_IP6_SRC")) {
+		put_pair(c->out, "    # UDP_FIREFLY_IP4_SRC",
+			 text_of(c, "UDP_FIREFLY_IP4_SRC", ""));
+		put_pair(c->out, "    # UDP_FIREFLY_IP6_SRC",
+			 text_of(c, "UDP_FIREFLY_IP6_SRC", ""));
+		fputs("    # Say which address of this host each stands for under "
+		      "stun.manualMapping.\n",
+		      c->out);
+	}
 	if (!is_true(c, "IP_DISCOVERY_ENABLED"))
 		return;
 	if (stun && stun->n) {
@@ -325,7 +344,7 @@ static void convert_backends(struct conversion *c)
 		fprintf(c->out,
 			"  prometheus:\n    bindAddress: \"0.0.0.0\"\n    netlinkPort: %s\n"
 			"    skopsPort: 0\n    flowsMax: 1000\n",
-			text_of(c, "PROMETHEUS_SRV_PORT", "9000"));
+			port_of(c, "PROMETHEUS_SRV_PORT", "9000"));
 		any = 1;
 	}
 	if (!any) {

@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -194,21 +195,23 @@ static int listen_unix(const char *path)
 	return fd;
 }
 
+/* As Go's listeners: a name, an address, or nothing for all of this host's. */
 static int listen_tcp(const char *address, uint16_t port, uint16_t *bound)
 {
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-	socklen_t len = sizeof(v6);
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct sockaddr_in6 sa;
+	struct addrinfo *list;
+	socklen_t len = sizeof(sa);
+	char service[8];
 	int fd;
 
-	if (inet_pton(AF_INET6, address, &v6.sin6_addr) == 1)
-		fd = listen_at((struct sockaddr *)&v6, sizeof(v6));
-	else if (inet_pton(AF_INET, address, &v4.sin_addr) == 1)
-		fd = listen_at((struct sockaddr *)&v4, sizeof(v4));
-	else
-		return -EINVAL;
-	if (fd >= 0 && !getsockname(fd, (struct sockaddr *)&v6, &len))
-		*bound = ntohs(v6.sin6_port); /* at the same place in both families */
+	snprintf(service, sizeof(service), "%u", port);
+	if (getaddrinfo(*address ? address : "::", service, &hints, &list))
+		return -EADDRNOTAVAIL;
+	fd = listen_at(list->ai_addr, list->ai_addrlen);
+	freeaddrinfo(list);
+	if (fd >= 0 && !getsockname(fd, (struct sockaddr *)&sa, &len))
+		*bound = ntohs(sa.sin6_port); /* at the same place in both families */
 	return fd;
 }
 

@@ -32,7 +32,7 @@ struct http_answer {
 };
 
 struct http_config {
-	const char *address; /* numeric; NULL with unix_path */
+	const char *address; /* or a name; "": all; not used with unix_path */
 	uint16_t port;       /* 0: a free one */
 	const char *unix_path;
 	const struct opt_texts *hosts; /* further names; NULL: none */
@@ -45,7 +45,7 @@ struct http_counters {
 	uint64_t refused;  /* of them, with 400 and above */
 };
 
-/* -EADDRINUSE, -EACCES, ...: said in the log. A Unix socket that nobody answers is replaced. */
+/* -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, ...: said in the log. A Unix socket that nobody answers is replaced. */
 int http_open(struct http **out, const struct http_config *cfg);
 void http_close(struct http *h);
 /* Readable when there is something to do. */

@@ -139,7 +139,6 @@ static void answer_metrics(void *arg, const struct http_request *request,
 	if (!out)
 		return;
 	in->options.metrics(in->options.arg, out);
-	inputs_write_metrics(in, out);
 	if (cfg->exporter_flows_max)
 		metrics_write_flows(in->options.rules, (size_t)cfg->exporter_flows_max, out);
 	fclose(out);

@@ -23,7 +23,7 @@ struct inputs_options {
 	struct sockets *sockets;
 	/* A flow event: 0, or -EINVAL with the reason. */
 	int (*handle)(void *arg, const struct rules_flow_event *e, enum rules_refusal *why);
-	/* The marker's own counters as Prometheus text. */
+	/* All counters of the marker as Prometheus text, inputs_write_metrics() among them. */
 	void (*metrics)(void *arg, FILE *out);
 	void *arg;
 };

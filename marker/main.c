@@ -334,6 +334,8 @@ static void write_status(struct marker *m, enum status_form form, FILE *out)
 				  .started_utc_us = m->started_utc_us};
 
 	status_write(&s, form, out);
+	if (form == STATUS_PROMETHEUS)
+		inputs_write_metrics(m->inputs, out);
 }
 
 static void write_metrics(void *arg, FILE *out)

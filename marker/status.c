@@ -320,6 +320,21 @@ static void write_fireflies_prometheus(const struct announce *a, FILE *out)
 		write_target_prometheus(&c.targets[i], out);
 }
 
+static void write_pipe(const struct pipe_input *pipe, FILE *out)
+{
+	struct pipe_counters p;
+
+	pipe_count(pipe, &p);
+	fprintf(out,
+		"# HELP scitag_marker_pipe_lines_total Lines from the named pipe.\n"
+		"# TYPE scitag_marker_pipe_lines_total counter\n"
+		"scitag_marker_pipe_lines_total %" PRIu64 "\n"
+		"# HELP scitag_marker_pipe_lines_refused_total Of them unreadable.\n"
+		"# TYPE scitag_marker_pipe_lines_refused_total counter\n"
+		"scitag_marker_pipe_lines_refused_total %" PRIu64 "\n",
+		p.received, p.refused);
+}
+
 static void write_prometheus(const struct status_source *s, FILE *out)
 {
 	struct mark_count totals[MARK_RESULT_COUNT] = {{0, 0}};
@@ -353,6 +368,8 @@ static void write_prometheus(const struct status_source *s, FILE *out)
 	for (int i = 0; i < RULES_REFUSAL_COUNT; i++)
 		fprintf(out, "scitag_marker_flow_events_refused_total{reason=\"%s\"} %" PRIu64 "\n",
 			rules_refusal_name((enum rules_refusal)i), c.refused[i]);
+	if (s->pipe)
+		write_pipe(s->pipe, out);
 	if (s->announce)
 		write_fireflies_prometheus(s->announce, out);
 }

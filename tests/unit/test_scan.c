@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/opt.h"
 #include "marker/cgroup.h"
 #include "marker/iperf.h"
@@ -352,6 +353,92 @@ static void a_full_table_refuses_and_forgets_nobody(void **state)
 	opt_free(&marker_program, &cfg);
 }
 
+/* --- real connections, over loopback ------------------------------------------------------------------- */
+
+#define CONNECTIONS 40
+
+struct handler {
+	struct sockets *sockets;
+	size_t starts, ends, looked;
+};
+
+static void look_again(void *arg, const struct rules_flow_event *e)
+{
+	struct handler *h = arg;
+	struct socket_info info;
+
+	if (e->event == RULES_START)
+		h->starts++;
+	else
+		h->ends++;
+	h->looked += !sockets_look(h->sockets, &e->key, &info);
+}
+
+static int listen_on_loopback(uint16_t *port)
+{
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(fd, CONNECTIONS), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	*port = ntohs(sa.sin6_port);
+	return fd;
+}
+
+/* Without the program, looks alone find what exists and what comes and goes; who handles the events
+ * may ask the kernel about each. */
+static void looks_find_connections_without_a_program(void **state)
+{
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct handler h = {0};
+	struct watch_options options = {.no_program = 1, .handle = look_again, .arg = &h};
+	int listener, fd[CONNECTIONS + 1];
+	struct marker_config cfg;
+	struct watch *w = NULL;
+	struct iperf iperf;
+	int64_t now = clock_mono_ns();
+	uint16_t port;
+	char yaml[128];
+
+	assert_int_equal(sockets_open(&h.sockets), 0);
+	listener = listen_on_loopback(&port);
+	sa.sin6_port = htons(port);
+	snprintf(yaml, sizeof(yaml),
+		 "plugins:\n  iperf3: {minDestinationPort: %u, maxDestinationPort: %u}\n", port,
+		 port);
+	configure(&cfg, yaml);
+	assert_int_equal(iperf_open(&iperf, &cfg, registry), 0);
+	options.iperf = &iperf;
+	options.sockets = h.sockets;
+	for (int i = 0; i < CONNECTIONS; i++) {
+		fd[i] = socket(AF_INET6, SOCK_STREAM, 0);
+		assert_int_equal(connect(fd[i], (struct sockaddr *)&sa, sizeof(sa)), 0);
+	}
+	assert_int_equal(watch_open(&w, &options), 0);
+	assert_int_equal(h.starts, CONNECTIONS);
+	assert_int_equal(h.looked, CONNECTIONS);
+	fd[CONNECTIONS] = socket(AF_INET6, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd[CONNECTIONS], (struct sockaddr *)&sa, sizeof(sa)), 0);
+	watch_tick(w, now += 2 * NS_PER_S);
+	assert_int_equal(h.starts, CONNECTIONS + 1);
+	for (int i = 0; i <= CONNECTIONS; i++) { /* a reset: no state of theirs remains */
+		struct linger reset = {1, 0};
+
+		setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd[i]);
+	}
+	assert_int_equal(h.ends, 0);
+	watch_tick(w, now += 2 * NS_PER_S);
+	assert_int_equal(h.ends, CONNECTIONS + 1);
+	assert_int_equal(h.starts, CONNECTIONS + 1);
+	close(listener);
+	watch_close(w);
+	sockets_close(h.sockets);
+	opt_free(&marker_program, &cfg);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +450,7 @@ int main(void)
 		cmocka_unit_test(iperf_s_tags_in_turn_or_at_random),
 		cmocka_unit_test(an_end_carries_the_tag_of_its_own_start),
 		cmocka_unit_test(a_full_table_refuses_and_forgets_nobody),
+		cmocka_unit_test(looks_find_connections_without_a_program),
 	};
 
 	return cmocka_run_group_tests(tests, open_registry, close_registry);
