@@ -328,7 +328,10 @@ def case_iperf():
         check(f[-1]["usage"]["sent"] == sent + cookie, "iperf3: END counts %d bytes, as iperf3 does, and its cookie" % sent, f[-1]["usage"])
         counts = [x["usage"]["sent"] for x in f if "usage" in x]
         check(counts == sorted(counts), "iperf3: counts only grow", counts)
-        s = next((s for s in sources() if s["kind"] == "firefly_input"), None)
+        until, s = time.monotonic() + 5, None
+        while (not s or s["received"] < len(f)) and time.monotonic() < until:  # it publishes now and then
+            s = next((s for s in sources() if s["kind"] == "firefly_input"), None)
+            time.sleep(0.2)
         check(s and s["received"] == len(f) and s["accepted"] == len(f) and "scitag-marker %d" % len(f) in s["detail"],
               "the observer accepts them all, and knows whose they are", s)
         check_form(near.got, "iperf3")
