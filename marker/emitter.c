@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "marker/emitter.h"
@@ -137,7 +138,8 @@ int emitter_open(struct emitter **out, const struct emitter_options *options,
 		e->n_buckets *= 2;
 	e->options = *options;
 	e->hooks = *hooks;
-	e->secret = (uint64_t)clock_mono_ns() * 0x9e3779b97f4a7c15ULL;
+	if (getrandom(&e->secret, sizeof(e->secret), 0) != sizeof(e->secret))
+		e->secret = (uint64_t)clock_mono_ns();
 	snprintf(e->host, sizeof(e->host), "%s", options->host ? options->host : "");
 	e->rows = calloc(options->flows_max + 1, sizeof(*e->rows));
 	e->buckets = calloc(e->n_buckets, sizeof(*e->buckets));
@@ -235,6 +237,7 @@ static int look(struct emitter *e, struct row *row, int64_t now_mono_ns)
 {
 	struct tcp_sample s;
 	int err = e->hooks.look(e->hooks.arg, &row->key, row->last.cookie, &s);
+
 	if (!err)
 		keep(row, &s, now_mono_ns);
 	return err;

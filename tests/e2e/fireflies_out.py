@@ -265,6 +265,28 @@ def case_ipv4():
         far.close()
 
 
+def case_no_marks():
+    """Without its section nothing is marked; fireflies go out all the same, bare if so wished."""
+    with Net() as net:
+        far = Collector(net.b, "fd00::2", 10514)
+        net.run_marker(firefly={"prependSyslog": False}, mark=False)
+        a, b = connect(net, 5000)
+        port = a.getsockname()[1]
+        net.pipe(line("start", "fd00::1", port, "fd00::2", 5000))
+        far.wait(1)
+        out = net.capture()
+        move(a, b, 3000)
+        a.close()
+        b.close()
+        far.wait(2)
+        packets = [p for p in read_pcap(out.stop()) if p.sport == port]
+        check([state(f) for f in far.fireflies()] == ["start", "end"] and body(far.got[1])["usage"]["sent"] == 3000 and all(d[:1] == b"{" for d in far.got),
+              "announced without marks, without a header", far.got)
+        check(packets and not any(p.label & ~marker_net.ENTROPY == marker_net.label_of(*TAG) or p.dst_opt or p.hbh for p in packets),
+              "and no packet is touched", [hex(p.label) for p in packets])
+        far.close()
+
+
 def case_equal_ports():
     """Connections that share ports and differ in an address; or share both hosts and differ in a port."""
     with Net(addresses_a=("fd00::11",)) as net:
@@ -702,7 +724,7 @@ def case_many():
         far.close()
 
 
-CASES = [case_life, case_ipv4, case_equal_ports, case_iperf, case_dialects, case_loop_of_our_own, case_successor, case_stun, case_flood, case_rsyslog, case_syslog_ng, case_many]
+CASES = [case_life, case_ipv4, case_no_marks, case_equal_ports, case_iperf, case_dialects, case_loop_of_our_own, case_successor, case_stun, case_flood, case_rsyslog, case_syslog_ng, case_many]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]
