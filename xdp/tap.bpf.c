@@ -126,8 +126,9 @@ static __noinline int sample(struct xdp_md *ctx, __u32 why, __u64 threshold)
 		s->firsts++;
 	else
 		s->sampled++;
-	/* user space is behind: halve the rate now, it will find the right one */
-	if (why == TAP_SAMPLED && threshold > 1 << 12 && s->threshold == threshold &&
+	/* User space is behind: halve the rate now, it will find the right one. Once in 256 samples: what
+	 * is in the ring already takes its time, and a rate that falls too deep estimates badly. */
+	if (why == TAP_SAMPLED && threshold > 1 << 12 && !(s->random >> 8 & 255) &&
 	    bpf_ringbuf_query(&tap_ring, BPF_RB_AVAIL_DATA) >
 		    bpf_ringbuf_query(&tap_ring, BPF_RB_RING_SIZE) / 2)
 		s->threshold = threshold / 2;
