@@ -44,7 +44,8 @@ static int may(void *arg, int64_t now_mono_ns)
 {
 	struct announce *a = arg;
 
-	return sender_may(a->parts.sender, now_mono_ns);
+	return sender_ready(a->parts.sender, now_mono_ns) &&
+	       sender_may(a->parts.sender, now_mono_ns);
 }
 
 static void send_firefly(void *arg, const void *buf, size_t len_bytes, const struct flow_key *key)

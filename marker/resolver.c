@@ -16,6 +16,7 @@ struct name {
 	char *host;
 	char port[8];
 	int fixed; /* an address: never asked for */
+	int asked;
 	int64_t due_mono_ns;
 	int64_t wait_s; /* after the next failure */
 	struct resolver_host known;
@@ -83,6 +84,7 @@ static void ask(struct resolver *r, struct name *name)
 	pthread_mutex_unlock(&r->lock);
 	err = look_up(&found, name->host, name->port, 0);
 	pthread_mutex_lock(&r->lock);
+	name->asked = 1;
 	if (err) {
 		log_msg(LOG_LEVEL_WARN, "resolver", "%s: %s; asking again in %lld s", name->host,
 			gai_strerror(err), (long long)name->wait_s);
@@ -199,6 +201,17 @@ int resolver_add(struct resolver *r, const char *host, uint16_t port)
 	if (err == -ENOSPC)
 		free(name.host);
 	return err ? err : handle;
+}
+
+int resolver_settled(struct resolver *r)
+{
+	int settled = 1;
+
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < r->n; i++)
+		settled &= r->names[i].fixed || r->names[i].asked;
+	pthread_mutex_unlock(&r->lock);
+	return settled;
 }
 
 int resolver_get(struct resolver *r, int handle, struct resolver_host *out)

@@ -26,6 +26,8 @@ void resolver_close(struct resolver *r);
 
 /* A name or address (IPv6 may stand in brackets) and a UDP port: its handle, or -ENOSPC, -EINVAL. */
 int resolver_add(struct resolver *r, const char *host, uint16_t port);
+/* Has every name been asked for, whatever came of it? */
+int resolver_settled(struct resolver *r);
 /* 0, or -EAGAIN while nothing is known. */
 int resolver_get(struct resolver *r, int handle, struct resolver_host *out);
 

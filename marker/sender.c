@@ -36,6 +36,8 @@ struct sender {
 	size_t n;
 	int64_t credit_ns; /* one datagram costs a second divided by the rate */
 	int64_t credited_mono_ns;
+	int64_t opened_mono_ns;
+	int ready;
 	uint64_t secret;
 	struct memory *sent;
 };
@@ -72,6 +74,7 @@ int sender_open(struct sender **out, const struct sender_options *options)
 	if (!s)
 		return log_fail(-ENOMEM, "sender", "open");
 	s->options = *options;
+	s->opened_mono_ns = clock_mono_ns();
 	s->fd4 = open_socket(AF_INET);
 	s->fd6 = open_socket(AF_INET6);
 	s->sent = calloc(SENDER_REMEMBER_ITEMS, sizeof(*s->sent));
@@ -158,6 +161,14 @@ int sender_add_collector(struct sender *s, const char *text, uint16_t default_po
 	memcpy(t->name, name, sizeof(name));
 	s->n++;
 	return 0;
+}
+
+int sender_ready(struct sender *s, int64_t now_mono_ns)
+{
+	if (!s->ready)
+		s->ready = resolver_settled(s->resolver) ||
+			   now_mono_ns - s->opened_mono_ns > SENDER_PATIENCE_S * NS_PER_S;
+	return s->ready;
 }
 
 int sender_may(struct sender *s, int64_t now_mono_ns)

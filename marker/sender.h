@@ -49,6 +49,10 @@ int sender_add_collector(struct sender *s, const char *text, uint16_t default_po
 int sender_split(char *host, size_t cap_bytes, uint16_t *port, const char *text,
 		 uint16_t default_port);
 
+/* Are the collectors' names looked up, or SENDER_PATIENCE_S over? Before that a firefly that can
+ * wait should. */
+#define SENDER_PATIENCE_S 5
+int sender_ready(struct sender *s, int64_t now_mono_ns);
 /* Does the rate leave room for one more? If so it is taken. Up to a tenth of a second's worth may
  * go at once. */
 int sender_may(struct sender *s, int64_t now_mono_ns);

@@ -181,8 +181,9 @@ def case_life():
         far = Collector(net.b, "fd00::2", 10514)
         near4 = Collector(net.a, "127.0.0.1", 11001, socket.AF_INET)
         near6 = Collector(net.a, "::1", 11002)
+        named = Collector(net.a, "::", 11003)
         net.run_marker(firefly={"enrich": True, "ongoing": "1s", "sendToCollector": True, "collectorAddress": "127.0.0.1", "collectorPort": 11001,
-                                "collectors": ["nowhere.invalid", "[fd0f::1]:10514", "127.0.0.1:1", "[::1]:11002"]})
+                                "collectors": ["nowhere.invalid", "[fd0f::1]:10514", "127.0.0.1:1", "[::1]:11002", "localhost:11003"]})
         a, b = connect(net, 5000)
         port = a.getsockname()[1]
         move(a, b, 4321)  # before the flow began: not its own
@@ -205,8 +206,8 @@ def case_life():
         check(info["pMtu"] == 1500 and info["rtt"] == round(f[-1]["netlink"]["rtt"] * 1000) and 0 < info["rtt"] < 1000000
               and info["bytesSent"] >= 5004321 and f[-1]["netlink"]["cong"]["algorithm"],
               "what the kernel knows: rtt in ms and us, path MTU, congestion control", f[-1]["netlink"])
-        check(near4.got == far.got and near6.got == far.got, "both collectors got the same, whatever became of three others",
-              (len(near4.got), len(near6.got), net.status()["fireflies"]["targets"]))
+        check(near4.got == far.got and near6.got == far.got and named.got == far.got, "three collectors, one by name, got the same, whatever became of three others",
+              (len(near4.got), len(near6.got), len(named.got), net.status()["fireflies"]["targets"]))
         t = {x["name"]: x for x in net.status()["fireflies"]["targets"]}
         check(t["nowhere.invalid port 10514"]["failed"]["unresolved"] == 3 and t["fd0f::1 port 10514"]["failed"]["no_route"] == 3,
               "what failed is counted by target and reason", t)
@@ -237,7 +238,7 @@ def case_life():
         far.wait(9)
         check(state(far.fireflies()[-1]) == "end", "a stop of the marker ends what it announced")
         check_form(far.got, "life")
-        for c in (far, near4, near6):
+        for c in (far, near4, near6, named):
             c.close()
 
 

@@ -310,6 +310,31 @@ static void the_rate_is_kept(void **state)
 	assert_int_equal(s.n_events, 0);
 }
 
+/* Names are looked up in the background: the first firefly waits for them, but not for ever. */
+static void a_sender_is_ready_when_names_are_known(void **state)
+{
+	const struct sender_options options = {.rate_per_s = 0};
+	struct sender *sender;
+	int64_t now = clock_mono_ns();
+
+	assert_int_equal(sender_open(&sender, &options), 0);
+	assert_int_equal(sender_add_collector(sender, "192.0.2.1", 1, 0), 0);
+	assert_int_equal(sender_ready(sender, now), 1); /* no name at all */
+	sender_close(sender);
+
+	assert_int_equal(sender_open(&sender, &options), 0);
+	assert_int_equal(sender_add_collector(sender, "localhost", 1, 0), 0);
+	assert_int_equal(sender_ready(sender, now + 6 * NS_PER_S), 1);
+	sender_close(sender);
+
+	assert_int_equal(sender_open(&sender, &options), 0);
+	assert_int_equal(sender_add_collector(sender, "localhost", 1, 0), 0);
+	for (int i = 0; i < 4000 && !sender_ready(sender, now); i++)
+		usleep(1000);
+	assert_int_equal(sender_ready(sender, now), 1);
+	sender_close(sender);
+}
+
 static void addresses_of_collectors(void **state)
 {
 	static const struct {
@@ -359,6 +384,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_flow_of_others_is_relayed_not_marked, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(the_rate_is_kept, setup, teardown),
+		cmocka_unit_test(a_sender_is_ready_when_names_are_known),
 		cmocka_unit_test(addresses_of_collectors),
 	};
 
