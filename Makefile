@@ -116,6 +116,7 @@ $(B)/fuzz/$(1): tests/fuzz/$(1).c $(foreach r,$(call closure,$(call rooms_of,tes
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $$@ $$^ $$(LDLIBS)
 endef
 $(foreach t,$(notdir $(FUZZERS)),$(eval $(call fuzz_rules,$(t))))
+$(FUZZERS): | $(SKELETONS)
 $(B)/fuzz/fuzz_http_query: | $(B)/web/.done
 FUZZ_SECONDS ?= 10
 fuzz: $(FUZZERS) ## FUZZ_SECONDS=n a target, over the kept corpus

@@ -325,6 +325,7 @@ static void write_status(struct marker *m, enum status_form form, FILE *out)
 	struct status_source s = {.rules = m->rules,
 				  .mark = m->mark,
 				  .pipe = m->pipe,
+				  .inputs = m->inputs,
 				  .announce = m->announce,
 				  .registry = m->registry,
 				  .interfaces = m->interfaces,

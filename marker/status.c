@@ -96,7 +96,8 @@ static json_t *events_json(const struct status_source *s)
 {
 	struct rules_counters c;
 	struct pipe_counters p = {0};
-	json_t *refused = json_object();
+	struct inputs_counters in;
+	json_t *refused = json_object(), *o;
 
 	rules_count(s->rules, &c);
 	if (s->pipe)
@@ -104,12 +105,24 @@ static json_t *events_json(const struct status_source *s)
 	for (int i = 0; i < RULES_REFUSAL_COUNT; i++)
 		json_object_set_new(refused, rules_refusal_name((enum rules_refusal)i),
 				    json_integer((json_int_t)c.refused[i]));
-	return json_pack("{sI sI sI sI so sI sI s{sI sI sI}}", "received", (json_int_t)c.received,
-			 "started", (json_int_t)c.started, "renewed", (json_int_t)c.renewed,
-			 "ended", (json_int_t)c.ended, "refused", refused, "gone",
-			 (json_int_t)c.gone, "idle", (json_int_t)c.idle, "pipe", "received",
-			 (json_int_t)p.received, "accepted", (json_int_t)p.accepted, "refused",
-			 (json_int_t)p.refused);
+	inputs_count(s->inputs, &in);
+	o = json_pack("{sI sI sI sI so sI sI}", "received", (json_int_t)c.received, "started",
+		      (json_int_t)c.started, "renewed", (json_int_t)c.renewed, "ended",
+		      (json_int_t)c.ended, "refused", refused, "gone", (json_int_t)c.gone, "idle",
+		      (json_int_t)c.idle);
+	json_object_set_new(o, "pipe",
+			    json_pack("{sI sI sI}", "received", (json_int_t)p.received, "accepted",
+				      (json_int_t)p.accepted, "refused", (json_int_t)p.refused));
+	json_object_set_new(o, "api",
+			    json_pack("{sI sI}", "requests", (json_int_t)in.api.received, "refused",
+				      (json_int_t)in.api.refused));
+	json_object_set_new(o, "watch",
+			    json_pack("{sI sI sI sI sI}", "active", (json_int_t)in.watch.active,
+				      "started", (json_int_t)in.watch.started, "ended",
+				      (json_int_t)in.watch.ended, "refused",
+				      (json_int_t)in.watch.refused, "lost",
+				      (json_int_t)in.watch.lost));
+	return o;
 }
 
 static json_t *target_json(const struct sender_counters *t)

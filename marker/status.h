@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include "marker/announce.h"
+#include "marker/inputs.h"
 #include "marker/mark.h"
 #include "marker/pipe.h"
 #include "marker/rules.h"
@@ -14,6 +15,7 @@ struct status_source {
 	const struct rules *rules;
 	struct mark *mark;               /* NULL in the mode without programs */
 	const struct pipe_input *pipe;   /* NULL: none */
+	const struct inputs *inputs;
 	const struct announce *announce; /* NULL: none */
 	const struct registry *registry;
 	char (*interfaces)[IFNAMSIZ];

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "marker/cgroup.h"
 #include "marker/skops.h"
 #include "marker/watch.h"
 
@@ -26,6 +27,7 @@ struct entry {
 
 struct watch {
 	struct watch_options options;
+	char iperf_path[CGROUP_PATH_BYTES]; /* of its cgroup; "": all */
 	struct skops *skops;
 	struct entry *entries;
 	uint32_t buckets[BUCKETS], free, used; /* entries from used on were never taken */
@@ -89,14 +91,21 @@ static void take_out(struct watch *w, uint32_t *at)
 
 /* --- connections ------------------------------------------------------------------------------- */
 
+/* Whose cgroup is not known was told of by the program, which hangs on the right one. */
+static int is_iperf(const struct watch *w, const struct socket_info *info)
+{
+	return w->options.iperf && iperf_matches(w->options.iperf, &info->key) &&
+	       (!w->iperf_path[0] || !info->cgroup_id ||
+		cgroup_is_below(info->cgroup_id, w->iperf_path));
+}
+
 static int matches(const struct watch *w, const struct socket_info *info)
 {
 	const struct watch_options *o = &w->options;
 	enum scitag_carrier carrier;
 	struct scitag tag;
 
-	return (o->iperf && iperf_matches(o->iperf, &info->key)) ||
-	       (o->scan && !scan_match(o->scan, info, &tag, &carrier));
+	return is_iperf(w, info) || (o->scan && !scan_match(o->scan, info, &tag, &carrier));
 }
 
 static int choose(struct watch *w, const struct socket_info *info, struct scitag *tag,
@@ -105,7 +114,7 @@ static int choose(struct watch *w, const struct socket_info *info, struct scitag
 	const struct watch_options *o = &w->options;
 
 	*carrier = CARRIER_NONE;
-	if (o->iperf && iperf_matches(o->iperf, &info->key)) {
+	if (is_iperf(w, info)) {
 		*tag = iperf_next(o->iperf);
 		return 0;
 	}
@@ -243,6 +252,18 @@ static void look(struct watch *w, int64_t now_mono_ns)
 	}
 }
 
+/* The root is no limit; nor is a directory that is no cgroup, as flowd-go's default often is not. */
+static void set_iperf_cgroup(struct watch *w)
+{
+	char root[CGROUP_PATH_BYTES];
+
+	w->iperf_path[0] = 0;
+	if (!w->options.cgroup || cgroup_root(root, sizeof(root)) ||
+	    cgroup_resolve(w->iperf_path, sizeof(w->iperf_path), w->options.cgroup) ||
+	    !strcmp(root, w->iperf_path))
+		w->iperf_path[0] = 0;
+}
+
 /* --- life -------------------------------------------------------------------------------------- */
 
 int watch_open(struct watch **out, const struct watch_options *options)
@@ -262,7 +283,9 @@ int watch_open(struct watch **out, const struct watch_options *options)
 		watch_close(w);
 		return log_fail(-ENOMEM, "watch", "open");
 	}
-	err = options->no_program ? -ENOSYS : skops_open(&w->skops, options->cgroup);
+	set_iperf_cgroup(w);
+	err = options->no_program ? -ENOSYS
+				  : skops_open(&w->skops, options->scan ? NULL : options->cgroup);
 	if (err && !options->no_program)
 		log_msg(LOG_LEVEL_WARN, "watch",
 			"no program for connections on the cgroup (%s): looking at all sockets "

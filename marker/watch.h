@@ -22,7 +22,7 @@ struct watch_options {
 	struct iperf *iperf; /* NULL: none; borrowed, as are the others */
 	struct scan *scan;   /* NULL: none */
 	struct sockets *sockets;
-	const char *cgroup; /* for the program */
+	const char *cgroup; /* of iperf's connections; NULL: all */
 	int no_program;     /* for tests */
 	void (*handle)(void *arg, const struct rules_flow_event *e);
 	void *arg;
