@@ -240,6 +240,29 @@ def scan():
         ps = packets(path, 40001)
         check(ps and not marked(ps, CMS), "a port that no rule names is not")
 
+        def reload(change):
+            conf = net.dir + "/marker.yaml"
+            text = open(conf).read()
+            open(conf, "w").write(change(text))
+            net.daemon.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+
+        def tags_on(port):
+            cap = net.capture()
+            c = connect(net, port, 40001)
+            talk(c, 3)
+            c.close()
+            return {p.label & ~ENTROPY for p in packets(cap.stop(), 40001, port)}
+
+        rules = net.status()["rules"]
+        reload(lambda t: t.replace("localPorts: 1094, remotePrefixes: ['2001:db8::/32']", "localPorts: 1096"))
+        check(tags_on(1096) == {label_of(4, 1)} and len(net.status()["rules"]) == len(rules), "a rule that a reload changed is in force")
+        reload(lambda t: t.replace("localPorts: 1096", "localPorts: 1097").replace("experiment: 5", "experiment: nobody"))
+        check(tags_on(1098) != {label_of(4, 1)} and tags_on(1096) == {label_of(4, 1)} and len(net.status()["rules"]) == len(rules),
+              "a reload that fails leaves the old rules, once each", len(net.status()["rules"]))
+        reload(lambda t: t.replace("experiment: nobody", "experiment: 5"))
+        check(tags_on(1097) == {label_of(4, 1)}, "and the next one takes them up")
+
         def as_user(uid, port, cgroup):
             if cgroup:
                 with open(cgroup + "/cgroup.procs", "w") as f:
@@ -406,8 +429,40 @@ def survivors():
         check(status == 200 and net.daemon.poll() is None, "and the marker goes on")
 
 
+def sections():
+    """flowd-go's ways: what has no section is off, verbs behind options or before them, the pid file."""
+    with Net() as net:
+        conf = net.dir + "/marker.yaml"
+        with open(conf, "w") as f:
+            f.write("pidPath: %s/pid\nplugins:\n  namedPipe: {pipePath: %s/np}\nbackends:\n  firefly: {}\ncontrol: {path: %s/sock}\n"
+                    % (net.dir, net.dir, net.dir))
+        net.log = open(net.dir + "/log", "a")
+        net.daemon = marker_net.subprocess.Popen("exec nsenter --net=/run/netns/%s %s/scitag-marker run --log-level debug --log-time --conf %s" % (net.a, BIN, conf),
+                                                 shell=True, stderr=net.log, stdout=net.log)
+        net.wait_up()
+        check(open(net.dir + "/pid").read() == "%d\n" % net.daemon.pid, "the process id is where pidPath says")
+        s = connect(net, 50060, Server(net, 40000).listener.getsockname()[1])
+        with open(net.dir + "/np", "w") as f:
+            f.write("start tcp %s 50060 %s 40000 3 14\n" % (HOST_A, net.host_b))
+        time.sleep(0.3)
+        cap = net.capture()
+        talk(s)
+        ps = packets(cap.stop(), 40000)
+        hooks = try_sh("tc -n %s filter show dev va egress; tc -n %s filter show dev lo egress" % (net.a, net.a)).stdout
+        check(ps and not marked(ps, CMS) and "mark_egress" not in hooks, "without backends.marker nothing is marked, and nothing hangs on an interface", hooks)
+        net.stop()
+        check(not os.path.exists(net.dir + "/pid"), "and the file goes with the process")
+        r = try_sh("%s/scitag-marker conf --conf %s" % (BIN, conf))
+        check(r.returncode == 0 and "pidPath: %s/pid" % net.dir in r.stdout, "conf prints the configuration in force", r)
+        r = try_sh("%s/scitag-marker version" % BIN)
+        check(r.returncode == 0 and r.stdout.startswith("scitag-marker "), "version", r)
+        r = try_sh("printf \"PLUGIN='np_api'\\nBACKEND='ebpf_el9'\\nNETWORK_INTERFACE='va'\\n\" | %s/scitag-marker convert - > %s/flowd.yaml" % (BIN, net.dir))
+        r2 = try_sh("%s/scitag-marker --conf %s/flowd.yaml --check" % (BIN, net.dir))
+        check(r.returncode == 0 and r2.returncode == 0, "flowd's file, converted, is a good one", (r, r2))
+
+
 if __name__ == "__main__":
-    for part in (api, iperf3, perfsonar, scan, flood, full, survivors):
+    for part in (api, iperf3, perfsonar, scan, flood, full, survivors, sections):
         if len(sys.argv) > 1 and part.__name__ not in sys.argv[1:]:
             continue
         try:
