@@ -224,6 +224,35 @@ static void prefixes_give_the_direction(void **state)
 	site_close(s);
 }
 
+/* 2001:db8:1:4::/64 lies in 2001:db8:1::/48; v4-mapped, 192.0.2.0/24 has 96 + 24 bits. In order of address. */
+static void prefixes_are_listed_once(void **state)
+{
+	static const uint8_t v4[16] = {[10] = 0xff, 0xff, 192, 0, 2, 0};
+	static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, 0, 1};
+	const char *prefixes[] = {"2001:db8:1:4::/64", "2001:db8:1::/48", "192.0.2.0/24"};
+	const char *everything[] = {"::/0"};
+	uint8_t address[16];
+	uint32_t bits;
+	struct site *s;
+	char why[160];
+
+	(void)state;
+	assert_int_equal(site_open(&s, prefixes, 3, why, sizeof(why)), 0);
+	assert_int_equal(site_prefix(s, 0, address, &bits), 0);
+	assert_int_equal(bits, 120);
+	assert_memory_equal(address, v4, 16);
+	assert_int_equal(site_prefix(s, 1, address, &bits), 0);
+	assert_int_equal(bits, 48);
+	assert_memory_equal(address, v6, 16);
+	assert_int_equal(site_prefix(s, 2, address, &bits), -2); /* -ENOENT */
+	site_close(s);
+	assert_int_equal(site_open(&s, everything, 1, why, sizeof(why)), 0);
+	assert_int_equal(site_prefix(s, 0, address, &bits), 0);
+	assert_int_equal(bits, 0);
+	site_close(s);
+	assert_int_equal(site_prefix(NULL, 0, address, &bits), -2);
+}
+
 static void a_bad_prefix_is_named(void **state)
 {
 	const char *bad[] = {"2001:db8::/129", "192.0.2.0/33", "banana", "2001:db8::/", "::/x"};
@@ -248,6 +277,7 @@ int main(void)
 		cmocka_unit_test(a_pair_beyond_every_code_is_folded),
 		cmocka_unit_test(more_planes_than_there_is_room_for_lose_no_byte),
 		cmocka_unit_test(prefixes_give_the_direction),
+		cmocka_unit_test(prefixes_are_listed_once),
 		cmocka_unit_test(a_bad_prefix_is_named),
 	};
 
