@@ -296,19 +296,19 @@ static void an_end_carries_the_tag_of_its_own_start(void **state)
 	watch_opened(w, &a); /* seen again by a look */
 	watch_opened(w, &c); /* not ours */
 	assert_int_equal(events.n, 2);
+	watch_closed(w, &b.key);
+	watch_closed(w, &b.key);
 	watch_closed(w, &a.key); /* flowd-go: the tag of the newest start, 3/14 */
-	watch_closed(w, &b.key);
-	watch_closed(w, &b.key);
 	watch_closed(w, &c.key);
 	assert_int_equal(events.n, 4);
 	assert_int_equal(events.list[0].event, RULES_START);
 	assert_int_equal(events.list[0].tag.experiment, 2);
 	assert_int_equal(events.list[1].tag.experiment, 3);
 	assert_int_equal(events.list[2].event, RULES_END);
-	assert_int_equal(events.list[2].key.src_port, 6000);
-	assert_int_equal(events.list[2].tag.experiment, 2);
-	assert_int_equal(events.list[3].key.src_port, 6001);
-	assert_int_equal(events.list[3].tag.experiment, 3);
+	assert_int_equal(events.list[2].key.src_port, 6001);
+	assert_int_equal(events.list[2].tag.experiment, 3);
+	assert_int_equal(events.list[3].key.src_port, 6000);
+	assert_int_equal(events.list[3].tag.experiment, 2);
 	watch_count(w, &n);
 	assert_int_equal(n.opened, n.started + n.unmatched + n.refused);
 	assert_int_equal(n.started, 2);
