@@ -263,13 +263,17 @@ static void go_down(struct xdp_source *x)
 	x->promiscuous_fd = -1;
 }
 
+static int is_mirror(const struct xdp_source *x)
+{
+	return x->cfg.mirror && !nic_has_addresses(x->interface);
+}
+
 static int come_up(struct xdp_source *x, char *why, size_t why_cap_bytes)
 {
-	const int addresses = nic_has_addresses(x->interface);
 	struct tap_config cfg = {
 		.interface = x->interface,
 		.mode = x->cfg.every_frame ? TAP_MODE_REDIRECT : TAP_MODE_COUNT,
-		.mirror = x->cfg.mirror && !addresses,
+		.mirror = is_mirror(x),
 		.samples_per_s = x->cfg.samples_per_s,
 		.registered = &x->registered,
 		.prefixes = x->prefixes,
@@ -279,7 +283,7 @@ static int come_up(struct xdp_source *x, char *why, size_t why_cap_bytes)
 	if (x->cfg.every_frame && !cfg.mirror) {
 		snprintf(
 			why, why_cap_bytes,
-			addresses
+			x->cfg.mirror
 				? "%s has addresses: afxdp would take the host's packets away; xdp "
 				  "counts them in passing"
 				: "%s: afxdp takes every packet away from the host; say "
@@ -326,8 +330,7 @@ static const char *lost(struct xdp_source *x)
  * given to it, it is no mirror port. */
 static int has_changed(const struct xdp_source *x)
 {
-	return nic_queues(x->interface) != x->queues_there ||
-	       (x->mirror && nic_has_addresses(x->interface));
+	return nic_queues(x->interface) != x->queues_there || is_mirror(x) != x->mirror;
 }
 
 static int watch(struct xdp_source *x)
@@ -363,18 +366,18 @@ static int watch(struct xdp_source *x)
 
 static void describe(const struct xdp_source *x, char *buf, size_t cap_bytes)
 {
-	char first[64] = "", how[192];
 	struct tap_health health;
+	int n;
 
-	tap_describe(x->tap, how, sizeof(how));
 	tap_health(x->tap, &health);
 	if (x->cfg.every_frame)
-		snprintf(first, sizeof(first), "AF_XDP, %s%s, ",
-			 x->zero_copy ? "zero-copy" : "copied", x->pieces ? ", in pieces" : "");
+		n = snprintf(buf, cap_bytes, "AF_XDP, %s%s, ",
+			     x->zero_copy ? "zero-copy" : "copied", x->pieces ? ", in pieces" : "");
 	else
-		snprintf(first, sizeof(first), "1 in %u sampled%s, ", health.sample_one_in,
-			 x->cfg.mirror && !x->mirror ? ", no mirror port (addresses)" : "");
-	snprintf(buf, cap_bytes, "%.48s%.110s", first, how);
+		n = snprintf(buf, cap_bytes, "1 in %u sampled%s, ", health.sample_one_in,
+			     x->cfg.mirror && !x->mirror ? ", no mirror port (addresses)" : "");
+	if (n > 0 && (size_t)n < cap_bytes)
+		tap_describe(x->tap, buf + n, cap_bytes - (size_t)n);
 }
 
 static int xdp_source_drain(void *self, int wait_ms)
@@ -383,13 +386,15 @@ static int xdp_source_drain(void *self, int wait_ms)
 	const uint64_t generation = x->registry_generation;
 	int n = 0, err;
 
+	if (!x->tap && !wait_ms)
+		return 0; /* it is being stopped */
 	if (!x->tap) {
 		err = come_up(x, x->why_down, sizeof(x->why_down));
 		if (err)
 			return err;
 		log_msg(LOG_LEVEL_INFO, "xdp", "%s: counting again", x->interface);
 	}
-	if (wait_ms) { /* else it is being stopped */
+	if (wait_ms) {
 		err = watch(x);
 		if (err)
 			return err;
@@ -484,7 +489,7 @@ int source_xdp_open(struct source **out, const struct source_context *ctx,
 					      .close = xdp_source_close,
 					      .stop = xdp_source_stop};
 	struct xdp_source *x = calloc(1, sizeof(*x));
-	char how[160];
+	char how[256];
 	int err = -ENOMEM;
 
 	snprintf(why, why_cap_bytes, "%s: no memory", cfg->interface);
