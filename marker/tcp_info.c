@@ -98,10 +98,8 @@ static void take_info(struct tcp_sample *s, const struct tcp_info *t, uint8_t st
 	uint64_t first_sent_bytes = t->tcpi_bytes_sent - t->tcpi_bytes_retrans;
 
 	s->sent_bytes = t->tcpi_bytes_acked;
-	if (t->tcpi_bytes_sent && first_sent_bytes < s->sent_bytes)
+	if (s->sent_bytes - first_sent_bytes <= 2) /* all is acknowledged */
 		s->sent_bytes = first_sent_bytes;
-	else if (!t->tcpi_bytes_sent && s->sent_bytes <= 2)
-		s->sent_bytes = 0;
 	s->received_bytes = t->tcpi_bytes_received;
 	if (s->received_bytes && has_fin(state))
 		s->received_bytes--;
