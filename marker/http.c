@@ -24,6 +24,7 @@ struct http {
 	uint16_t port;
 	char *unix_path;
 	const struct opt_texts *hosts;
+	int any_host;
 	void (*answer)(void *arg, const struct http_request *request, struct http_answer *answer);
 	void *arg;
 	struct http_counters counters;
@@ -137,7 +138,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
 		refuse(&a, 413, "the body is too long");
 	else if (!host && !strcmp(version, "HTTP/1.1"))
 		refuse(&a, 400, "no Host header");
-	else if (host && !http_host_known(host, h->hosts))
+	else if (host && !h->any_host && !http_host_known(host, h->hosts))
 		refuse(&a, 421, "the Host header names another server");
 	else
 		h->answer(h->arg, &request, &a);
@@ -225,6 +226,7 @@ int http_open(struct http **out, const struct http_config *cfg)
 	if (!h)
 		return log_fail(-ENOMEM, "http", "open");
 	h->hosts = cfg->hosts;
+	h->any_host = cfg->any_host;
 	h->answer = cfg->answer;
 	h->arg = cfg->arg;
 	h->fd = cfg->unix_path ? listen_unix(cfg->unix_path)

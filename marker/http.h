@@ -36,6 +36,7 @@ struct http_config {
 	uint16_t port;       /* 0: a free one */
 	const char *unix_path;
 	const struct opt_texts *hosts; /* further names; NULL: none */
+	int any_host;                  /* what is told is no secret and changes nothing */
 	void (*answer)(void *arg, const struct http_request *request, struct http_answer *answer);
 	void *arg;
 };

@@ -160,6 +160,7 @@ static int open_door(struct inputs *in, int door, const char *address, int64_t p
 
 	if (door >= DOOR_EXPORTER) {
 		config.answer = answer_metrics;
+		config.any_host = 1; /* scraped under whatever name */
 		config.arg = in;
 	}
 	return http_open(&in->doors[door], &config);

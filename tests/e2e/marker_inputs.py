@@ -407,6 +407,8 @@ def full():
         check(any('flow="50040:40000"' in l and 'exp="3"' in l and 'act="14"' in l for l in rtt) and len(rtt) <= 4,
               "series of single flows under flowd-go's names, with ports in the label, bounded", rtt)
         check("scitag_marker_flow_series_left_out 0" in text, "what the bound left out is said")
+        named = try_sh("nsenter --net=/run/netns/%s curl -s -o /dev/null -w '%%{http_code}' -H 'Host: dtn1.example.org:8080' http://127.0.0.1:8080/metrics" % net.a).stdout
+        check(named == "200", "under whatever name it is scraped", named)
         check(scrape(8081).count("\n") == text.count("\n"), "the second port tells the same")
         s.close(), server.close()
 
