@@ -245,6 +245,10 @@ int announce_reload(struct announce *a, const struct marker_config *cfg)
 	}
 	close_parts(old);
 	a->parts = next;
+	if (cfg->firefly && cfg->enrich && cfg->enrichment_mode)
+		log_msg(LOG_LEVEL_WARN, "announce",
+			"enrichmentMode: the lean set is what fireflies tell, with rtt in ms "
+			"beside it");
 	return 0;
 }
 

@@ -669,7 +669,8 @@ static const struct opt options[] = {
 	 .offset = AT(enrichment_mode),
 	 .choices = enrichments,
 	 .default_text = "lean",
-	 .help = "What they tell."},
+	 .help = "flowd-go's; fireflies tell the lean set, whatever is asked for, with rtt in ms "
+		 "beside it."},
 	{.key = "backends.firefly.stun.manualMapping",
 	 .type = OPT_MAP,
 	 .offset = AT(stun_mapping),
