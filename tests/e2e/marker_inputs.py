@@ -18,15 +18,15 @@ ATLAS, CMS = (2, 17), (3, 14)
 FLOOD_S = int(os.environ.get("FLOOD_S", "6"))  # longer than the heartbeat's patience of 4 s
 
 
-def start(net, plugins="", backends="", marker="", strategy="label"):
-    """Net.start with more sections."""
+def start(net, plugins="", backends="", marker="", strategy="label", before=""):
+    """Net.start with more sections; `before` runs in front of it, in a shell of its own."""
     conf = net.dir + "/marker.yaml"
     with open(conf, "w") as f:
         f.write("backends:\n  marker:\n    targetInterfaces: [va]\n    markingStrategy: %s\n%s%splugins:\n  namedPipe: {pipePath: %s/np}\n%s"
                 "control: {path: %s/sock}\n" % (strategy, marker, backends, net.dir, plugins, net.dir))
     net.log = open(net.dir + "/log", "a")
     net.daemon = marker_net.subprocess.Popen(
-        "exec nsenter --net=/run/netns/%s %s/scitag-marker --conf %s --log-level debug run" % (net.a, BIN, conf),
+        "exec nsenter --net=/run/netns/%s %s%s/scitag-marker --conf %s --log-level debug run" % (net.a, before, BIN, conf),
         shell=True, stderr=net.log, stdout=net.log)
     net.wait_up()
 
@@ -176,6 +176,26 @@ def iperf3():
             n = marked(ps, ATLAS) + marked(ps, CMS)
             check(r.returncode == 0 and ps and n >= 0.9 * len(ps), "iperf3 itself: %d of %d data packets marked, the first ones before its START is heard" % (n, len(ps)), r.stderr)
         second.close(), other.close()
+
+
+def no_cgroup():
+    """Where no cgroup2 file system is mounted, looks at all sockets find the connections."""
+    with Net() as net:
+        hide = "unshare -m sh -c 'grep cgroup2 /proc/self/mounts | while read -r _ d _; do umount -l \"$d\"; done; exec \"$@\"' - "
+        start(net, "  iperf3: {minDestinationPort: 5201, maxDestinationPort: 5201, experimentIDs: [3], activityIDs: [14]}\n", before=hide)
+        said = open(net.dir + "/log").read()
+        check("looking at all sockets" in said, "the marker says that it looks instead", said)
+        server = Server(net, 5201)
+        s = connect(net, 50005, 5201)
+        time.sleep(1.6)
+        cap = net.capture()
+        talk(s)
+        ps = packets(cap.stop(), 5201)
+        check(ps and marked(ps, CMS) == len(ps), "and finds a connection within a second or so (%d of %d)" % (marked(ps, CMS), len(ps)))
+        s.close()
+        time.sleep(1.6)
+        check(net.status()["flows"] == [], "and its end")
+        server.close()
 
 
 def perfsonar():
@@ -464,7 +484,7 @@ def sections():
 
 
 if __name__ == "__main__":
-    for part in (api, iperf3, perfsonar, scan, flood, full, survivors, sections):
+    for part in (api, iperf3, no_cgroup, perfsonar, scan, flood, full, survivors, sections):
         if len(sys.argv) > 1 and part.__name__ not in sys.argv[1:]:
             continue
         try:
