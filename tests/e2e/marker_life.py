@@ -162,7 +162,7 @@ def tcx():
         fs = net.dir + "/bpffs"
         sh("mkdir %s && mount -t bpf none %s" % (fs, fs))
         try:
-            net.start("destination", "bpffs: %s" % fs)
+            net.start("destination", "attach: tcx\nbpffs: %s" % fs)
             attached = net.status()["interfaces"][0]["attached"]
             if not check(attached == "tcx", "tcx links where there is a bpffs", attached):
                 return
@@ -172,7 +172,7 @@ def tcx():
             stream = Stream(net, 26200, 26201)
             for _ in range(10):
                 net.stop(signal.SIGKILL)
-                net.start("destination", "bpffs: %s" % fs, wait=False)
+                net.start("destination", "attach: tcx\nbpffs: %s" % fs, wait=False)
                 time.sleep(0.1)
             net.wait_up()
             whole = stream.stop()

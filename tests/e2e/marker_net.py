@@ -160,6 +160,8 @@ class Net:
     # --- the marker ---
 
     def start(self, strategy="label", extra="", interfaces="va", top="", wait=True, args=""):
+        if "attach" not in extra:
+            extra = "attach: clsact\n" + extra  # whether or not this machine has a bpffs mounted
         conf = self.dir + "/marker.yaml"
         with open(conf, "w") as f:
             f.write(
