@@ -13,8 +13,8 @@ enum status_form { STATUS_TEXT, STATUS_JSON, STATUS_PROMETHEUS };
 
 struct status_source {
 	const struct rules *rules;
-	struct mark *mark;               /* NULL in the mode without programs */
-	const struct pipe_input *pipe;   /* NULL: none */
+	struct mark *mark;             /* NULL in the mode without programs */
+	const struct pipe_input *pipe; /* NULL: none */
 	const struct inputs *inputs;
 	const struct announce *announce; /* NULL: none */
 	const struct registry *registry;
