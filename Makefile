@@ -52,7 +52,7 @@ SKELETONS := $(BPF_SOURCES:%.bpf.c=$(B)/%.skel.h)
 CPPFLAGS += -I$(B)
 
 $(B)/%.bpf.o: %.bpf.c
-	$(call say,BPF)mkdir -p $(@D) && $(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -I. $(BPF_INC) \
+	$(call say,BPF)mkdir -p $(@D) && $(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -I. $(BPF_INC) \
 		-MMD -MP -MF $(@:.o=.d) -c $< -o $@
 $(B)/%.skel.h: $(B)/%.bpf.o
 	$(call say,SKEL)bpftool gen skeleton $< name $(notdir $*)_bpf > $@
