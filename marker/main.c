@@ -290,9 +290,10 @@ static int handle_input(void *arg, const struct rules_flow_event *e, enum rules_
 	char text[128];
 	int err = take_event(m, e, why);
 
-	if (err)
-		log_limited(&m->refusals, LOG_LEVEL_WARN, "marker", "flow event refused, %s: %s",
-			    rules_refusal_name(*why),
+	if (err) /* an END after its socket was closed is what one expects: the mark went with the socket */
+		log_limited(&m->refusals,
+			    *why == RULES_REFUSED_UNKNOWN ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+			    "marker", "flow event refused, %s: %s", rules_refusal_name(*why),
 			    event_format_key(text, sizeof(text), &e->key));
 	return err;
 }
