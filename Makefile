@@ -27,16 +27,17 @@ LDLIBS   := -Wl,--as-needed -lpcap -lxdp -lbpf -lsqlite3 -lmicrohttpd -ljansson 
             -lmaxminddb -lsystemd -lz -lpthread -lm
 
 # --- rooms: who needs whom, for linking (style: the include map) -------------------------------
-ROOMS := base wire sflow firefly registry xdp store web observer marker cli
+ROOMS := base wire sflow firefly registry xdp store join web observer marker cli
 NEEDS_sflow := base
 NEEDS_firefly := base
 NEEDS_registry := base
 NEEDS_xdp := base
 NEEDS_store := base
-NEEDS_web := store registry base
-NEEDS_observer := xdp sflow firefly registry store base
+NEEDS_join := store registry firefly base
+NEEDS_web := join store registry firefly base
+NEEDS_observer := join xdp sflow firefly registry store base
 NEEDS_marker := firefly registry base
-NEEDS_cli := observer marker web store sflow firefly registry xdp base
+NEEDS_cli := join observer marker web store sflow firefly registry xdp base
 closure = $(sort $(1) $(foreach r,$(1),$(NEEDS_$(r))))
 
 room_sources = $(filter-out %/main.c %.bpf.c,$(wildcard $(1)/*.c))

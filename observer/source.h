@@ -9,6 +9,7 @@
 #define OBSERVER_SOURCE_H
 
 #include "base/clock.h"
+#include "join/flow.h"
 #include "observer/aggregate.h"
 #include "observer/site.h"
 #include "registry/keeper.h"
@@ -23,10 +24,12 @@ struct source_context {                   /* what every source may use; outlives
 
 /* What one source did in one second. Arrays are malloc'd and change owner. */
 struct source_second {
-	size_t n_rows, n_claims, n_statuses;
+	size_t n_rows, n_claims, n_statuses, n_seen, n_heard;
 	struct traffic_row *rows;
 	struct claim_row *claims;
 	struct source_status *statuses; /* the input itself first, then e.g. its agents */
+	struct seen *seen;              /* for the join: flows, and fireflies */
+	struct heard *heard;
 };
 
 /* Open and start. On failure: negative errno, said in the log naming the interface or address

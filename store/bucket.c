@@ -30,6 +30,10 @@ void bucket_free(struct bucket *b)
 	free(b->rows);
 	free(b->claims);
 	free(b->sources);
+	free(b->pairs);
+	free(b->histograms);
+	free(b->label_flows);
+	free(b->flows);
 	free(b);
 }
 

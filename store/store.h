@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "wire/flow_key.h"
 #include "wire/scitag.h"
 
 /* --- what flows in ------------------------------------------------------------------ */
@@ -49,12 +50,61 @@ struct traffic_row {
 	struct traffic_value value;
 };
 
-struct claim_row { /* fireflies of one second */
+struct claim_row {            /* fireflies of one second, and what they claim of one minute */
+	int64_t minute_utc_s; /* start of the minute it belongs to, often past; 0: the second's own */
 	int32_t experiment, activity;
 	uint8_t family;
 	char application[64];
 	uint64_t starts, ongoings, ends;
-	uint64_t bytes; /* of ENDs: the data direction's, where said */
+	uint64_t bytes;     /* claimed to have flowed in this minute, data direction */
+	uint64_t end_bytes; /* of ENDs in this minute, all at once, as the collectors book them */
+};
+
+/* What flowed between two sites, as the join knows it. */
+#define STORE_SITES_MAX 4096
+struct pair_row {
+	uint16_t src_site, dst_site; /* store_site_id; 0: not known */
+	uint8_t family, grade;
+	int32_t experiment, activity; /* the wire's tag; the claim's for GRADE_CLAIMED; 0/0 none */
+	struct traffic_value value;
+};
+
+/* Mergeable: counts by bin; bin i holds values v with i = floor(8 * log2(v)), v >= 1, so that any quantile
+ * of any range is right to 4.5 %. */
+enum histogram_kind { HISTOGRAM_DURATION_MS = 1, HISTOGRAM_BYTES = 2 };
+struct histogram_row {
+	uint8_t kind;
+	uint16_t bin;
+	int32_t experiment, activity;
+	uint64_t n, max;
+};
+
+/* Distinct labelled flows, for the noise floor: those of a range are `before` of its first minute and `begun` of all. */
+struct label_flow_row {
+	int32_t experiment, activity; /* STORE_FOLDED: every unregistered pair together */
+	uint32_t begun, before;
+};
+
+/* A flow that ended or had to leave the table of live ones. */
+struct flow_row {
+	struct flow_key key;               /* src sent the data */
+	int64_t first_utc_us, last_utc_us; /* as seen; CLOCK_NEVER */
+	int64_t start_utc_us, end_utc_us;  /* as claimed; CLOCK_NEVER */
+	uint64_t packets[2], bytes[2];     /* seen: there, back */
+	double bytes_variance[2];
+	uint64_t samples;
+	uint64_t claimed_bytes[2];                /* UINT64_MAX unsaid */
+	int64_t rtt_us;                           /* -1 unsaid */
+	int32_t experiment[2], activity[2];       /* on the wire: there, back; 0/0 none */
+	int32_t claim_experiment, claim_activity; /* -1/-1: no claim */
+	uint32_t evidence;                        /* join/flow.h */
+	uint32_t oddities;
+	uint16_t point, src_site, dst_site;
+	uint8_t carrier[2];
+	uint8_t grade, state;
+	uint8_t producer, provenance; /* 0 none */
+	uint8_t sender_ip[16];
+	char application[32];
 };
 
 enum source_kind {
@@ -100,6 +150,12 @@ struct bucket {
 	struct traffic_row *rows;
 	struct claim_row *claims;
 	struct source_status *sources;
+	/* what the join adds; NULL and 0 from bucket_new, malloc'd, owned by the bucket */
+	size_t n_pairs, n_histograms, n_label_flows, n_flows;
+	struct pair_row *pairs;
+	struct histogram_row *histograms;
+	struct label_flow_row *label_flows;
+	struct flow_row *flows;
 };
 struct bucket *bucket_new(int64_t start_utc_s, size_t n_rows, size_t n_claims, size_t n_sources);
 void bucket_free(struct bucket *b);
@@ -127,6 +183,10 @@ void store_close(struct store *s);
  * (STORE_SOURCES_MAX): source 0 is "other". From any thread. */
 uint16_t store_source_id(struct store *s, const char *name, enum source_kind kind);
 const char *store_source_name(struct store *s, uint16_t id); /* static for the store's life */
+/* Sites likewise; 0: not known, or the table is full. */
+uint16_t store_site_id(struct store *s, const char *name);
+const char *store_site_name(struct store *s, uint16_t id);
+int store_site_find(struct store *s, const char *name);
 /* Number by name, -ENOENT: never makes one. */
 int store_source_find(struct store *s, const char *name);
 
