@@ -1,5 +1,6 @@
 #!/bin/sh
-# run.sh KIND PROGRAM...: run test programs one after the other and count.
+# run.sh KIND PROGRAM...: run test programs and count. Unit tests and fuzz targets run two at a time, the
+# others, which share the kernel or the machine's speed, one after the other.
 # Unit and bpf programs are cmocka's: each reports its own cases on its closing lines. A fuzz target
 # is one case. An e2e script prints its cases as "ok - what", "not ok - what", "skip - what: why" and
 # is one failed case when it ends badly without having said so.
@@ -7,12 +8,14 @@
 set -u
 kind=$1
 shift
-passed=0 failed=0 skipped=0
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-for program in "$@"; do
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+run_one() { # run_one NUMBER PROGRAM: its report in $work/NUMBER, its counts in $work/NUMBER.counts
+	program=$2
 	name=$(basename "$program")
 	start=$(date +%s)
+	out=$work/$1.out
 	status=0
 	case $kind in
 	unit | bpf)
@@ -24,17 +27,16 @@ for program in "$@"; do
 		;;
 	fuzz)
 		corpus=tests/fuzz/corpus/${name#fuzz_}
-		work=$(mktemp -d)
-		mkdir -p "$corpus"
+		found=$work/$1.found
+		mkdir -p "$corpus" "$found"
 		"$program" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=10 -rss_limit_mb=2048 \
-			-artifact_prefix="$work/" "$work" "$corpus" >"$out" 2>&1 || status=$?
+			-artifact_prefix="$found/" "$found" "$corpus" >"$out" 2>&1 || status=$?
 		ok=0 bad=0 skip=0
 		if [ $status -eq 0 ]; then
 			ok=1
 		else
-			echo "the input that broke it: $(ls "$work"/crash-* "$work"/timeout-* "$work"/oom-* 2>/dev/null | head -1 | xargs -r xxd -p | tr -d '\n')" >>"$out"
+			echo "the input that broke it: $(ls "$found"/crash-* "$found"/timeout-* "$found"/oom-* 2>/dev/null | head -1 | xargs -r xxd -p | tr -d '\n')" >>"$out"
 		fi
-		rm -rf "$work"
 		;;
 	e2e)
 		timeout 900 sh "$program" >"$out" 2>&1 || status=$?
@@ -45,12 +47,28 @@ for program in "$@"; do
 	esac
 	[ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
 	[ $status -eq 0 ] && [ $((ok + bad + skip)) -eq 0 ] && bad=1 && echo "$name ran no case" >>"$out"
-	printf '%-5s %-32s %4d passed %3d failed %3d skipped  %4ds\n' "$kind" "$name" "$ok" "$bad" "$skip" \
-		$(($(date +%s) - start))
-	[ "$bad" -gt 0 ] && tail -n 120 "$out" | sed 's/^/    /'
-	[ "$skip" -gt 0 ] && grep -E '^skip - |# *SKIP' "$out" | sed 's/^/    /'
-	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	echo "$ok $bad $skip" >"$work/$1.counts"
+	{
+		printf '%-5s %-32s %4d passed %3d failed %3d skipped  %4ds\n' "$kind" "$name" "$ok" "$bad" "$skip" \
+			$(($(date +%s) - start))
+		[ "$bad" -gt 0 ] && tail -n 120 "$out" | sed 's/^/    /'
+		[ "$skip" -gt 0 ] && grep -E '^skip - |# *SKIP' "$out" | sed 's/^/    /'
+	} >"$work/$1"
+}
+
+lanes=1
+case $kind in unit | fuzz) lanes=2 ;; esac
+n=0
+for program in "$@"; do
+	n=$((n + 1))
+	run_one $n "$program" &
+	[ $((n % lanes)) -eq 0 ] || [ $n -eq $# ] || continue
+	wait
+	for i in $(seq $((n - (n - 1) % lanes)) $n); do
+		cat "$work/$i"
+	done
 done
-[ -n "${TALLY:-}" ] && echo "$passed $failed $skipped" >>"$TALLY"
-echo "$kind: $passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+set -- $(cat "$work"/*.counts 2>/dev/null | awk '{p += $1; f += $2; s += $3} END {print p + 0, f + 0, s + 0}')
+[ -n "${TALLY:-}" ] && echo "$1 $2 $3" >>"$TALLY"
+echo "$kind: $1 passed, $2 failed, $3 skipped"
+[ "$2" -eq 0 ]
