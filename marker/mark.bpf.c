@@ -100,6 +100,29 @@ struct { /* which flow a later fragment belongs to */
 const volatile struct mark_secret mark_secret; /* = settings' */
 __u8 mark_filter[1 << MARK_FILTER_BITS];
 
+/* --- the time --------------------------------------------------------------------------------- */
+
+/* The coarse clock moves with the jiffies, and those are read without a call. What another CPU writes
+ * in between, or a clock that follows its jiffy late, makes us late by a jiffy: so times that others
+ * wrote may lie in our future, and are compared with is_older(). */
+static __u64 clock_jiffy, clock_ns;
+
+static __always_inline __u64 coarse_ns(void)
+{
+	__u64 jiffy = bpf_jiffies64();
+
+	if (jiffy != clock_jiffy) {
+		clock_ns = bpf_ktime_get_coarse_ns();
+		clock_jiffy = jiffy;
+	}
+	return clock_ns;
+}
+
+static __always_inline int is_older(__u64 then_ns, __u64 now_ns, __u64 age_ns)
+{
+	return (__s64)(now_ns - then_ns) > (__s64)age_ns;
+}
+
 /* --- looking ------------------------------------------------------------------------------- */
 
 enum { WHOLE = 0, FIRST_FRAGMENT, LATER_FRAGMENT };
@@ -126,6 +149,23 @@ static __always_inline int has_ports(__u8 protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
 }
 
+static __always_inline void see_ipv6(const __u8 *p, struct sight *at, struct flow_key *key)
+{
+	at->word = wire_be32(p);
+	at->payload_len = wire_be16(p + 4);
+	at->next = p[6];
+	at->after = p[6];
+	wire_copy16(key->src_ip, p + 8);
+	wire_copy16(key->dst_ip, p + 24);
+	key->family = 6;
+}
+
+static __always_inline void see_ports(const __u8 *p, struct flow_key *key)
+{
+	key->src_port = wire_be16(p);
+	key->dst_port = wire_be16(p + 2);
+}
+
 /* 0, or -1: not IPv6, or too broken to be ours. */
 static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct flow_key *key)
 {
@@ -135,6 +175,17 @@ static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct 
 	__u8 next;
 
 	cursor_init_packet(&c, (void *)(long)skb->data, (void *)(long)skb->data_end);
+	/* nearly every packet: one comparison of lengths, and all offsets known */
+	p = cursor_peek(&c, 0, ETH_HLEN + 40 + 4);
+	if (p && wire_be16(p + 12) == ETH_P_IPV6 && p[ETH_HLEN] >> 4 == 6 &&
+	    has_ports(p[ETH_HLEN + 6])) {
+		at->l3 = ETH_HLEN;
+		at->l4 = ETH_HLEN + 40;
+		see_ipv6(p + ETH_HLEN, at, key);
+		key->protocol = at->next;
+		see_ports(p + ETH_HLEN + 40, key);
+		return 0;
+	}
 	p = cursor_take(&c, ETH_HLEN);
 	if (!p)
 		return -1;
@@ -160,14 +211,8 @@ static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct 
 	p = cursor_take(&c, 40);
 	if (!p || p[0] >> 4 != 6)
 		return -1;
-	at->word = wire_be32(p);
-	at->payload_len = wire_be16(p + 4);
-	next = p[6];
-	at->next = next;
-	at->after = next;
-	wire_copy16(key->src_ip, p + 8);
-	wire_copy16(key->dst_ip, p + 24);
-	key->family = 6;
+	see_ipv6(p, at, key);
+	next = at->next;
 	if (!has_ports(next)) {
 		for (int i = 0; i < MARK_MAX_HEADERS; i++) {
 			if (next == NEXT_FRAGMENT) {
@@ -217,8 +262,7 @@ static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct 
 		p = cursor_take(&c, 4);
 		if (!p)
 			return -1;
-		key->src_port = wire_be16(p);
-		key->dst_port = wire_be16(p + 2);
+		see_ports(p, key);
 	}
 	return 0;
 }
@@ -395,7 +439,7 @@ static __always_inline __u32 path_mtu_of(const __u8 dst_ip[16], __u64 now_ns)
 {
 	const struct mark_narrow *narrow = bpf_map_lookup_elem(&mark_narrow, dst_ip);
 
-	if (narrow && now_ns - narrow->said_ns < MARK_NARROW_S * 1000000000ULL)
+	if (narrow && !is_older(narrow->said_ns, now_ns, MARK_NARROW_S * 1000000000ULL))
 		return narrow->mtu;
 	return ~0U;
 }
@@ -556,7 +600,7 @@ static __always_inline int stamp(struct __sk_buff *skb, struct sight *at, struct
 	__u32 zero = 0;
 	const __u64 *beat = bpf_map_lookup_elem(&mark_beat, &zero);
 
-	if (!beat || now_ns - *beat > MARK_HEARTBEAT_NS)
+	if (!beat || is_older(*beat, now_ns, MARK_HEARTBEAT_NS))
 		return MARK_ASLEEP;
 	if (tag->carrier == CARRIER_LABEL)
 		return stamp_label(skb, at, tag->label);
@@ -704,7 +748,7 @@ SEC("tc") int mark_egress(struct __sk_buff *skb)
 	}
 	if (at.fragment == FIRST_FRAGMENT)
 		remember_fragment(&at, &key);
-	now_ns = bpf_ktime_get_coarse_ns();
+	now_ns = coarse_ns();
 	if (flow) {
 		tag = flow->tag;
 		stale = flow->flags & MARK_FLOW_ONCE && is_stale(skb, &at, &key, flow);
@@ -738,7 +782,7 @@ static __always_inline __u32 room_for(const __u8 *peer_ip)
 	const __u64 *beat = bpf_map_lookup_elem(&mark_beat, &zero);
 	__u64 ip[2];
 
-	if (!s || !s->room_bytes || !beat || bpf_ktime_get_coarse_ns() - *beat > MARK_HEARTBEAT_NS)
+	if (!s || !s->room_bytes || !beat || is_older(*beat, coarse_ns(), MARK_HEARTBEAT_NS))
 		return 0;
 	if (!s->n_prefixes)
 		return s->room_bytes;
@@ -814,7 +858,7 @@ static __always_inline void lower_path_mtu(struct __sk_buff *skb, __u32 icmp)
 	narrow.mtu = bpf_ntohl(mtu_be);
 	if (!room || narrow.mtu < MARK_IPV6_MTU_MIN)
 		return;
-	narrow.said_ns = bpf_ktime_get_coarse_ns();
+	narrow.said_ns = coarse_ns();
 	bpf_map_update_elem(&mark_narrow, dst_ip, &narrow, BPF_ANY);
 	lower_be = bpf_htonl(narrow.mtu < MARK_IPV6_MTU_MIN + room ? MARK_IPV6_MTU_MIN
 								   : narrow.mtu - room);

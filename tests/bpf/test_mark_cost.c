@@ -1,6 +1,7 @@
-/* What a packet costs in the marker's programs, in nanoseconds by BPF_PROG_TEST_RUN, net of an empty
- * program: best of many rounds, each beside the empty one. The bounds are wide, to see a program that
- * got worse on any machine; the figures printed are the ones to read. */
+/* What a packet costs in the marker's programs, counters included, in nanoseconds by
+ * BPF_PROG_TEST_RUN, net of an empty program: best of many rounds, each beside the empty one. The
+ * bounds are in shares of what the empty program takes on the same machine: 100 % is 18 ns on the one
+ * where they were set. */
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,9 +17,10 @@
 
 #include "marker/mark.h"
 
-#define REPEAT 200000
-#define ROUNDS 25
-#define OTHERS 100000
+#define REPEAT     200000
+#define ROUNDS     10 /* at least; */
+#define ROUNDS_MAX 60 /* so many for a machine that is busy with other things */
+#define OTHERS     100000
 
 static struct mark *marker;
 static int empty_fd;
@@ -30,30 +32,31 @@ static struct flow_key key = {.src_ip = {0x20, 0x01, 0x0d, 0xb8, [15] = 1},
 			      .protocol = 6,
 			      .family = 6};
 
-static uint32_t run(int fd)
+static int run(int fd)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
 		    .repeat = REPEAT);
 
 	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
-	return opts.duration;
+	return (int)opts.duration;
 }
 
-static void measure(const char *what, int egress, int bound_ns)
+static void measure(const char *what, int egress, int bound_percent)
 {
-	uint32_t empty = UINT32_MAX, best = UINT32_MAX;
+	int empty = INT32_MAX, best = INT32_MAX;
 
-	for (int i = 0; i < ROUNDS; i++) {
-		uint32_t e = run(empty_fd), n;
+	for (int i = 0;
+	     i < ROUNDS || (i < ROUNDS_MAX && 100 * (best - empty) > bound_percent * empty); i++) {
+		int e = run(empty_fd), n;
 
 		mark_beat(marker);
 		n = run(mark_program_fd(marker, egress));
 		empty = e < empty ? e : empty;
 		best = n < best ? n : best;
 	}
-	fprintf(stderr, "# %-44s %3d ns net of %u ns for an empty program\n", what,
-		(int)best - (int)empty, empty);
-	assert_true((int)best - (int)empty <= bound_ns);
+	fprintf(stderr, "# %-44s %3d ns net of %d ns for an empty program\n", what, best - empty,
+		empty);
+	assert_true(100 * (best - empty) <= bound_percent * empty);
 }
 
 static void make_frame(int version)
@@ -79,7 +82,7 @@ static void nanoseconds_a_packet(void **state)
 	struct mark_flow flow = {.tag = {.carrier = CARRIER_LABEL, .label = 0x30038}};
 
 	make_frame(6);
-	measure("miss, no flows", 1, 60);
+	measure("miss, no flows", 1, 110);
 	for (uint32_t i = 0; i < OTHERS; i++) {
 		struct flow_key other = key;
 
@@ -87,16 +90,16 @@ static void nanoseconds_a_packet(void **state)
 		other.src_port = (uint16_t)(1024 + i % 60000);
 		assert_int_equal(mark_put(marker, &other, &flow), 0);
 	}
-	measure("miss, 100,000 flows loaded", 1, 60);
+	measure("miss, 100,000 flows loaded", 1, 110);
 	make_frame(4);
-	measure("IPv4", 1, 20);
+	measure("IPv4", 1, 25);
 	make_frame(6);
-	measure("on the way in, no SYN", 0, 60);
+	measure("on the way in, no SYN", 0, 110);
 	assert_int_equal(mark_put(marker, &key, &flow), 0);
-	measure("hit, label, 100,000 flows loaded", 1, 100);
+	measure("hit, label, 100,000 flows loaded", 1, 200);
 	flow.flags = MARK_FLOW_ONCE;
 	assert_int_equal(mark_put(marker, &key, &flow), 0);
-	measure("hit, label, of one connection", 1, 110);
+	measure("hit, label, of one connection", 1, 200);
 }
 
 static int enter(void **state)

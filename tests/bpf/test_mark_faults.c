@@ -65,15 +65,20 @@ static unsigned int faults(void)
 	return f.n;
 }
 
-static void beat(void)
+static void beat_at(int64_t from_now_ns)
 {
 	struct timespec now;
 	uint32_t zero = 0;
-	uint64_t ns;
+	int64_t ns;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	ns = now.tv_sec * 1000000000LL + now.tv_nsec + from_now_ns;
 	assert_int_equal(bpf_map_update_elem(beat_fd, &zero, &ns, BPF_ANY), 0);
+}
+
+static void beat(void)
+{
+	beat_at(0);
 }
 
 /* --- single packets ---------------------------------------------------------------------------- */
@@ -125,15 +130,41 @@ static struct mark_flow get_flow(const struct flow_key *key)
 	return flow;
 }
 
+static const struct flow_key plain_key = {.src_ip = {0xfd, [15] = 1},
+					  .dst_ip = {0xfd, [15] = 2},
+					  .src_port = 1,
+					  .dst_port = 2,
+					  .protocol = 6,
+					  .family = 6};
+
+/* The programs' clock may lag behind the daemon's by a tick. */
+static void a_heartbeat_counts_for_four_seconds_and_from_a_tick_ahead(void **state)
+{
+	static const struct {
+		int64_t from_now_ns;
+		enum mark_result result;
+	} cases[] = {
+		{0, MARK_DONE},
+		{20000000, MARK_DONE},
+		{-3900000000, MARK_DONE},
+		{-4100000000, MARK_ASLEEP},
+	};
+	uint8_t in[256];
+	size_t n = frame(in, 0);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = (uint32_t)n);
+
+		put_flow(&plain_key, CARRIER_LABEL);
+		beat_at(cases[i].from_now_ns);
+		assert_int_equal(bpf_prog_test_run_opts(egress_fd, &opts), 0);
+		assert_int_equal(get_flow(&plain_key).counts[cases[i].result].packets, 1);
+	}
+	beat();
+}
+
 static void a_failing_step_leaves_the_packet_as_it_was(void **state)
 {
-	struct flow_key key = {.src_ip = {0xfd, [15] = 1},
-			       .dst_ip = {0xfd, [15] = 2},
-			       .src_port = 1,
-			       .dst_port = 2,
-			       .protocol = 6,
-			       .family = 6};
-
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
 		for (int vlans = 0; vlans <= 2; vlans++)
 			for (uint8_t carrier = 2; carrier <= 4; carrier++) {
@@ -148,7 +179,7 @@ static void a_failing_step_leaves_the_packet_as_it_was(void **state)
 				    (steps[i].step == 8 && !vlans))
 					continue; /* not on this packet's way */
 				beat();
-				put_flow(&key, carrier);
+				put_flow(&plain_key, carrier);
 				set_fault(steps[i].step);
 				assert_int_equal(bpf_prog_test_run_opts(egress_fd, &opts), 0);
 				assert_int_equal(opts.retval, UNSPEC);
@@ -160,7 +191,7 @@ static void a_failing_step_leaves_the_packet_as_it_was(void **state)
 				}
 				assert_int_equal(opts.data_size_out, n);
 				assert_memory_equal(out, in, n);
-				flow = get_flow(&key);
+				flow = get_flow(&plain_key);
 				assert_int_equal(flow.counts[steps[i].result].packets, 1);
 				assert_int_equal(flow.counts[MARK_DONE].packets, 0);
 			}
@@ -386,6 +417,7 @@ static int leave(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_heartbeat_counts_for_four_seconds_and_from_a_tick_ahead),
 		cmocka_unit_test(a_failing_step_leaves_the_packet_as_it_was),
 		cmocka_unit_test(transfers_stay_whole_whatever_fails),
 		cmocka_unit_test(big_tcp_stays_whole_whatever_fails),
