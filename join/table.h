@@ -10,7 +10,7 @@
 #include "wire/flow_key.h"
 
 #define TABLE_NONE    UINT32_MAX
-#define TABLE_CLASSES 3 /* of records: those of class 0 are evicted first */
+#define TABLE_CLASSES 6 /* lists by order of use; what they mean is the caller's */
 
 struct table; /* opaque */
 
@@ -18,13 +18,16 @@ struct table; /* opaque */
 struct table *table_open(uint32_t records_max, uint32_t record_bytes);
 void table_close(struct table *t);
 
-/* The two ends in one order for both directions. Returns 1 when they were exchanged. */
+/* The two ends in one order for both directions, the family as the addresses have it (v4-mapped: 4). Returns 1 when
+ * they were exchanged. out may be key. */
 int table_key(struct flow_key *out, const struct flow_key *key);
 
+/* Keys are compared as they are: give these what table_key made, if both directions are to meet. */
 uint32_t table_find(const struct table *t, const struct flow_key *key); /* TABLE_NONE */
 /* A zeroed record with this key, newest of class 0. The table must not be full and not have it. */
 uint32_t table_add(struct table *t, const struct flow_key *key);
 void table_remove(struct table *t, uint32_t at);
+/* NULL: nothing has this number. Numbers are below table_max. */
 void *table_record(const struct table *t, uint32_t at);
 /* Make it the newest of a class. */
 void table_touch(struct table *t, uint32_t at, unsigned int class_);
