@@ -17,6 +17,8 @@ struct claims_config {
 };
 struct claims *claims_open(const struct claims_config *cfg, struct senders *senders); /* NULL */
 void claims_close(struct claims *c);
+/* Another silent_s and other relays; claims_max stays. 0, or -ENOMEM with nothing changed. */
+int claims_configure(struct claims *c, const struct claims_config *cfg);
 void claims_set_registered(struct claims *c, const struct scitag_set *registered);
 
 /* Called with a claim that is over or replaced, before it leaves the table. */

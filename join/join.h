@@ -56,6 +56,9 @@ struct join_config {
 /* -ENOMEM. store: numbers of sites; borrowed. */
 int join_open(struct join **out, const struct join_config *cfg, struct store *store);
 void join_close(struct join *j); /* takes NULL */
+/* Between seconds: another claim_silent_s, drop_local, relays and points; the tables keep their size and what is in
+ * them. 0, or -ENOMEM with nothing changed. */
+int join_configure(struct join *j, const struct join_config *cfg);
 /* May be called between seconds. sites is borrowed until the next call; NULL: none. */
 void join_set_sites(struct join *j, const struct sites *sites);
 void join_set_registered(struct join *j, const struct scitag_set *registered);
