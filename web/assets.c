@@ -22,6 +22,8 @@ EMBED(app_css, "app.css");
 EMBED(app_css_gz, "app.css.gz");
 EMBED(favicon_svg, "favicon.svg");
 EMBED(favicon_svg_gz, "favicon.svg.gz");
+EMBED(map_json, "map.json");
+EMBED(map_json_gz, "map.json.gz");
 
 #define BYTES(name)                              \
 	{                                        \
@@ -36,6 +38,7 @@ static const struct asset assets[] = {
 	{"/app.js", "text/javascript; charset=utf-8", BYTES(app_js), BYTES(app_js_gz)},
 	{"/app.css", "text/css; charset=utf-8", BYTES(app_css), BYTES(app_css_gz)},
 	{"/favicon.svg", "image/svg+xml", BYTES(favicon_svg), BYTES(favicon_svg_gz)},
+	{"/map.json", "application/json", BYTES(map_json), BYTES(map_json_gz)},
 	INDEX("/"),
 	INDEX("/history"),
 	INDEX("/flows"),

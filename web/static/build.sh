@@ -21,6 +21,7 @@ $bin/tsc --noEmit -p .
 $bin/esbuild main.ts --bundle --minify --format=esm --target=es2021,chrome100,firefox100,safari15 \
 	--charset=utf8 --legal-comments=none --log-level=warning --outfile="$out/app.js"
 cp index.html favicon.svg "$out/"
-for f in index.html app.js app.css favicon.svg; do
+node map.mjs "$out/map.json"
+for f in index.html app.js app.css favicon.svg map.json; do
 	gzip -9nkf "$out/$f"
 done
