@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,11 +7,76 @@
 #include "observer/collector.h"
 #include "observer/nic.h"
 
+#define IGNORED_NOTE "counted in no total (points.ignore)"
+
 struct collector {
 	struct site *site;
+	struct store *store;
+	struct join *join;
+	struct log_limit join_limit;
 	size_t n;
 	struct source *sources[COLLECTOR_SOURCES_MAX];
+	char **ignore; /* patterns, copied; NULL-terminated */
+	uint8_t known[STORE_SOURCES_MAX], ignored[STORE_SOURCES_MAX]; /* by store_source_id */
 };
+
+/* --- observation points that are not counted --- */
+
+static int copy_patterns(struct collector *c, const struct opt_texts *patterns)
+{
+	c->ignore = calloc(patterns->n + 1, sizeof(*c->ignore));
+	if (!c->ignore)
+		return -ENOMEM;
+	for (size_t i = 0; i < patterns->n; i++) {
+		c->ignore[i] = strdup(patterns->items[i]);
+		if (!c->ignore[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Whether the rows of this source are left out; looked up once for each. */
+static int is_ignored(struct collector *c, uint16_t id)
+{
+	const char *name;
+
+	if (id >= STORE_SOURCES_MAX)
+		return 0;
+	if (!c->known[id]) {
+		name = store_source_name(c->store, id);
+		for (char **pattern = c->ignore; *pattern && !c->ignored[id]; pattern++)
+			c->ignored[id] = fnmatch(*pattern, name, 0) == 0;
+		c->known[id] = 1;
+	}
+	return c->ignored[id];
+}
+
+static void say_ignored(struct source_status *st)
+{
+	const size_t at = strlen(st->detail);
+
+	snprintf(st->detail + at, sizeof(st->detail) - at, "%s" IGNORED_NOTE, at ? "; " : "");
+}
+
+/* Keep what is counted, in place. */
+static void leave_out_ignored(struct collector *c, struct source_second *s)
+{
+	size_t n_rows = 0, n_seen = 0;
+
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (!is_ignored(c, s->rows[i].key.source))
+			s->rows[n_rows++] = s->rows[i];
+	for (size_t i = 0; i < s->n_seen; i++)
+		if (!is_ignored(c, s->seen[i].source))
+			s->seen[n_seen++] = s->seen[i];
+	for (size_t i = 0; i < s->n_statuses; i++)
+		if (is_ignored(c, s->statuses[i].id))
+			say_ignored(&s->statuses[i]);
+	s->n_rows = n_rows;
+	s->n_seen = n_seen;
+}
+
+/* --- opening --- */
 
 typedef int (*source_opener)(struct source **out, const struct source_context *ctx,
 			     const struct observer_config *cfg, const char *what);
@@ -88,7 +154,7 @@ static int open_all(struct collector *c, const struct source_context *ctx,
 }
 
 int collector_open(struct collector **out, const struct observer_config *cfg, struct store *store,
-		   struct registry_keeper *registry)
+		   struct registry_keeper *registry, struct join *join)
 {
 	struct collector *c = calloc(1, sizeof(*c));
 	struct source_context ctx = {.store = store, .registry = registry};
@@ -97,6 +163,13 @@ int collector_open(struct collector **out, const struct observer_config *cfg, st
 
 	if (!c)
 		return log_fail(-ENOMEM, "observer", "inputs");
+	c->store = store;
+	c->join = join;
+	err = copy_patterns(c, &cfg->points_ignore);
+	if (err) {
+		log_fail(err, "observer", "points.ignore");
+		goto fail;
+	}
 	err = site_open(&c->site, (const char *const *)cfg->site_prefixes.items,
 			cfg->site_prefixes.n, why, sizeof(why));
 	if (err) {
@@ -118,35 +191,40 @@ fail:
 	return err;
 }
 
-static struct bucket *gather(struct source_second *seconds, size_t n, int64_t start_utc_s)
+/* --- a second --- */
+
+/* Let what is there, if anything, change owner. */
+static void give(void *to, size_t *n_to, void *from, size_t *n_from)
 {
-	size_t n_rows = 0, n_claims = 0, n_statuses = 0;
-	struct bucket *b;
+	void **items = to, **other = from;
 
-	for (size_t i = 0; i < n; i++) {
-		n_rows += seconds[i].n_rows;
-		n_claims += seconds[i].n_claims;
-		n_statuses += seconds[i].n_statuses;
-	}
-	b = bucket_new(start_utc_s, n_rows, n_claims, n_statuses);
-	n_rows = n_claims = n_statuses = 0;
-	for (size_t i = 0; i < n; i++) {
-		struct source_second *s = &seconds[i];
+	if (!*n_from)
+		return;
+	free(*items);
+	*items = *other;
+	*n_to = *n_from;
+	*other = NULL;
+	*n_from = 0;
+}
 
-		if (b && s->n_rows)
-			memcpy(b->rows + n_rows, s->rows, s->n_rows * sizeof(*s->rows));
-		if (b && s->n_claims)
-			memcpy(b->claims + n_claims, s->claims, s->n_claims * sizeof(*s->claims));
-		if (b && s->n_statuses)
-			memcpy(b->sources + n_statuses, s->statuses,
-			       s->n_statuses * sizeof(*s->statuses));
-		n_rows += s->n_rows;
-		n_claims += s->n_claims;
-		n_statuses += s->n_statuses;
-		source_second_free(s);
+static struct bucket *gather(struct collector *c, struct source_second *seconds,
+			     int64_t start_utc_s)
+{
+	struct source_second all = {0};
+	struct bucket *b = bucket_new(start_utc_s, 0, 0, 0);
+
+	for (size_t i = 0; i < c->n; i++) {
+		leave_out_ignored(c, &seconds[i]);
+		source_second_add(&all, &seconds[i]);
 	}
-	if (!b)
-		log_fail(-ENOMEM, "observer", "a second with %zu rows is lost", n_rows);
+	if (!b) {
+		log_fail(-ENOMEM, "observer", "a second with %zu rows is lost", all.n_rows);
+		source_second_free(&all);
+		return NULL;
+	}
+	give(&b->rows, &b->n_rows, &all.rows, &all.n_rows);
+	give(&b->sources, &b->n_sources, &all.statuses, &all.n_statuses);
+	source_second_free(&all);
 	return b;
 }
 
@@ -158,21 +236,23 @@ struct bucket *collector_take(struct collector *c, int64_t start_utc_s)
 		source_ask(c->sources[i]);
 	for (size_t i = 0; i < c->n; i++)
 		source_take(c->sources[i], &seconds[i]); /* late: empty now, more next time */
-	return gather(seconds, c->n, start_utc_s);
+	return gather(c, seconds, start_utc_s);
 }
 
 struct bucket *collector_close(struct collector *c, int64_t start_utc_s)
 {
 	struct source_second seconds[COLLECTOR_SOURCES_MAX] = {0};
-	size_t n = 0;
 	struct bucket *b = NULL;
 
 	if (!c)
 		return NULL;
-	for (n = 0; n < c->n; n++)
-		source_close(c->sources[c->n - 1 - n], &seconds[n]);
-	if (n)
-		b = gather(seconds, n, start_utc_s);
+	for (size_t i = 0; i < c->n; i++)
+		source_close(c->sources[c->n - 1 - i], &seconds[i]);
+	if (c->n)
+		b = gather(c, seconds, start_utc_s);
+	for (size_t i = 0; c->ignore && c->ignore[i]; i++)
+		free(c->ignore[i]);
+	free(c->ignore);
 	site_close(c->site);
 	free(c);
 	return b;

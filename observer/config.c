@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +7,14 @@
 #include "observer/config.h"
 #include "observer/site.h"
 
-#define DEFAULT_FILE "/etc/scitag/observer.yaml"
-#define AT(member)   offsetof(struct observer_config, member)
+#define DEFAULT_FILE    "/etc/scitag/observer.yaml"
+#define SITE_NAME_BYTES 64 /* with its end, as in struct site_info */
+#define AT(member)      offsetof(struct observer_config, member)
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const drop_locals[] = {/* enum drop_local */
+					  "none",        "loopback",  "private",
+					  "same-prefix", "same-site", NULL};
 
 int interface_parse(struct interface_choice *out, const char *text)
 {
@@ -41,6 +46,24 @@ static const char *check_interface(const char *text)
 					      : NULL;
 }
 
+int config_address(uint8_t out[16], const char *text)
+{
+	uint8_t ip[16] = {[10] = 0xFF, [11] = 0xFF};
+
+	if (inet_pton(AF_INET, text, ip + 12) != 1 && inet_pton(AF_INET6, text, ip) != 1)
+		return -EINVAL;
+	memcpy(out, ip, sizeof(ip));
+	return 0;
+}
+
+static const char *check_address(const char *text)
+{
+	uint8_t ip[16];
+
+	return config_address(ip, text) ? "expected an address such as 2001:db8::1 or 192.0.2.1"
+					: NULL;
+}
+
 static const char *check_prefix(const char *text)
 {
 	char why[8];
@@ -49,6 +72,16 @@ static const char *check_prefix(const char *text)
 	if (site_open(&site, &text, 1, why, sizeof(why)))
 		return "expected an address prefix such as 2001:db8:1::/48 or 192.0.2.0/24";
 	site_close(site);
+	return NULL;
+}
+
+static const char *check_own(const char *text)
+{
+	const char *equals = strchr(text, '=');
+
+	if (!equals || equals == text || equals - text >= SITE_NAME_BYTES ||
+	    check_prefix(equals + 1))
+		return "expected NAME=PREFIX, for instance SITE-A=2001:db8:1::/48";
 	return NULL;
 }
 
@@ -142,6 +175,75 @@ static const struct opt options[] = {
 	 .arg = "[ADDR]:PORT",
 	 .validate = check_listen,
 	 .help = "Receive fireflies here, usually :10514."},
+	{.key = "firefly.relays",
+	 .type = OPT_TEXTS,
+	 .offset = AT(firefly_relays),
+	 .validate = check_address,
+	 .help = "Senders that may speak of flows of others: collectors and relays. What any other "
+		 "third party says is taken too, and marked as a stranger's."},
+	{.key = "flows.max",
+	 .type = OPT_INT,
+	 .offset = AT(flows_max),
+	 .min = 1024,
+	 .max = 16777216,
+	 .default_text = "262144",
+	 .help = "How many flows are followed at a time; beyond, the one idle for longest is let "
+		 "go. Totals do not depend on it. Takes effect at a restart."},
+	{.key = "flows.drop_local",
+	 .type = OPT_CHOICE,
+	 .offset = AT(flows_drop_local),
+	 .choices = drop_locals,
+	 .default_text = "loopback",
+	 .help = "Flows that are not followed: none; within a host (loopback); between private "
+		 "addresses (private); or within one of our prefixes or one site too "
+		 "(same-prefix, same-site). They stay in the totals."},
+	{.key = "claims.max",
+	 .type = OPT_INT,
+	 .offset = AT(claims_max),
+	 .min = 1024,
+	 .max = 16777216,
+	 .default_text = "262144",
+	 .help = "How many announced flows are kept at a time. Takes effect at a restart."},
+	{.key = "claims.silence",
+	 .type = OPT_DURATION,
+	 .offset = AT(claims_silence_s),
+	 .min = 60,
+	 .max = 30 * 86400,
+	 .default_text = "1h",
+	 .help = "An announced flow without an end is given up after so long without a message or "
+		 "a packet."},
+	{.key = "points.order",
+	 .type = OPT_TEXTS,
+	 .offset = AT(points_order),
+	 .help = "Observation points (interfaces, sflow:AGENT) by precedence: of several that see "
+		 "a flow, the first here is the one whose numbers the flow has."},
+	{.key = "points.ignore",
+	 .type = OPT_TEXTS,
+	 .offset = AT(points_ignore),
+	 .help = "Observation points that are read and shown under health and counted in no total, "
+		 "as another sees the same traffic. Names; *, ? and [a-z] as in a shell."},
+	{.key = "sites.cric",
+	 .type = OPT_TEXT,
+	 .offset = AT(sites_cric),
+	 .arg = "FILE",
+	 .help = "Whose address it is: the JSON of CRIC's rcsite query, or a cric.mmdb made of "
+		 "it."},
+	{.key = "sites.asn",
+	 .type = OPT_TEXT,
+	 .offset = AT(sites_asn),
+	 .arg = "FILE",
+	 .help = "Networks of addresses without a site: an mmdb such as GeoLite2-ASN."},
+	{.key = "sites.country",
+	 .type = OPT_TEXT,
+	 .offset = AT(sites_country),
+	 .arg = "FILE",
+	 .help = "Countries of addresses: an mmdb such as GeoLite2-Country or GeoLite2-City."},
+	{.key = "sites.own",
+	 .type = OPT_TEXTS,
+	 .offset = AT(sites_own),
+	 .arg = "NAME=PREFIX",
+	 .validate = check_own,
+	 .help = "Prefixes with the names of their sites; they win over every file."},
 	{.key = "http.listen",
 	 .name = "http",
 	 .type = OPT_TEXT,

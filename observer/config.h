@@ -13,7 +13,13 @@ struct observer_config {
 	int capture_mirror, capture_busy_poll;
 	int64_t capture_samples_per_s;
 	struct opt_texts sflow_listen;
-	struct opt_texts firefly_listen;
+	struct opt_texts firefly_listen, firefly_relays;
+	int64_t flows_max, claims_max;
+	uint64_t claims_silence_s;
+	int flows_drop_local; /* enum drop_local */
+	struct opt_texts points_order, points_ignore;
+	char *sites_cric, *sites_asn, *sites_country;
+	struct opt_texts sites_own; /* NAME=PREFIX */
 	char *http_listen;
 	struct opt_texts http_hosts;
 	char *database_url;
@@ -34,6 +40,9 @@ struct interface_choice {
 };
 /* "eth1", "eth1:pcap". 0 or -EINVAL. */
 int interface_parse(struct interface_choice *out, const char *text);
+
+/* "192.0.2.1" or "2001:db8::1"; IPv4 becomes v4-mapped. 0 or -EINVAL. */
+int config_address(uint8_t out[16], const char *text);
 
 extern const struct opt_program observer_program; /* its table of options */
 

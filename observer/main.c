@@ -144,7 +144,7 @@ static int open_all(struct observer *o)
 	if (!err)
 		err = open_store(o);
 	if (!err)
-		err = collector_open(&o->collector, &o->cfg, o->store, o->registry);
+		err = collector_open(&o->collector, &o->cfg, o->store, o->registry, NULL);
 	if (!err)
 		err = web_open(&o->web, &wc, o->store, o->registry);
 	if (!err)
@@ -196,10 +196,10 @@ static void reload(struct observer *o)
 	/* the old inputs hold the ports that the new ones want */
 	hand_over(o, collector_close(o->collector, o->second_utc_s));
 	o->collector = NULL;
-	if (collector_open(&collector, &next, o->store, o->registry)) {
+	if (collector_open(&collector, &next, o->store, o->registry, NULL)) {
 		log_msg(LOG_LEVEL_ERROR, "observer", "reload: back to the old inputs");
 		observer_config_free(&next);
-		if (collector_open(&collector, &o->cfg, o->store, o->registry))
+		if (collector_open(&collector, &o->cfg, o->store, o->registry, NULL))
 			collector = NULL; /* said already; the page shows that nothing is read */
 	} else {
 		observer_config_free(&o->cfg);

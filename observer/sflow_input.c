@@ -56,6 +56,7 @@ struct sflow_input {
 	char name[64];
 	uint16_t id;
 	struct aggregate *aggregate;
+	struct seen_table *seen;
 	struct sflow_agents *states;
 	struct scitag_set registered;
 	uint64_t registry_generation;
@@ -80,8 +81,9 @@ int sflow_input_open(struct sflow_input **out, const struct source_context *ctx,
 	in->first_seen_utc_s = in->last_seen_utc_s = CLOCK_NEVER;
 	snprintf(in->name, sizeof(in->name), "%s", name);
 	in->aggregate = aggregate_open(STORE_UNREGISTERED_ROWS);
+	in->seen = seen_open(SEEN_MAX);
 	in->states = sflow_agents_open();
-	if (!in->aggregate || !in->states) {
+	if (!in->aggregate || !in->seen || !in->states) {
 		sflow_input_close(in);
 		return -ENOMEM;
 	}
@@ -98,6 +100,7 @@ void sflow_input_close(struct sflow_input *in)
 	if (!in)
 		return;
 	aggregate_close(in->aggregate);
+	seen_close(in->seen);
 	sflow_agents_close(in->states);
 	free(in);
 }
@@ -152,8 +155,7 @@ static void add_flow_sample(struct sflow_input *in, struct agent *agent, int ind
 	if (reason != PACKET_OK)
 		return;
 	agent->label_hidden += o.label_hidden;
-	o.direction = (uint8_t)site_direction(in->ctx.site, &o.key);
-	aggregate_add(in->aggregate, &o);
+	source_count(&in->ctx, in->aggregate, in->seen, &o);
 }
 
 static void add_sample(struct sflow_input *in, struct agent *agent, int index,
@@ -352,7 +354,7 @@ void sflow_input_take(struct sflow_input *in, uint64_t kernel_dropped, const cha
 	struct source_status *st = calloc(1 + in->n_agents, sizeof(*st));
 	double seconds = (double)(in->now_utc_us - in->taken_utc_us) / US_PER_S;
 
-	source_take_rows(in->aggregate, out);
+	source_take_counts(in->aggregate, in->seen, out);
 	if (!st)
 		return;
 	in->taken_utc_us = in->now_utc_us;

@@ -28,39 +28,70 @@ struct source {
 	struct source_second second;
 };
 
-/* Put what came later behind what was not fetched; the newer status says all. */
+/* Put n items behind the *n_all of *all, and take them over. */
+static void add_items(void *all, size_t *n_all, void *items, size_t n, size_t item_bytes)
+{
+	void **first = all, *both;
+
+	if (!*n_all || !n) { /* one of the two is the whole */
+		free(*n_all ? items : *first);
+		*first = *n_all ? *first : items;
+		*n_all += n;
+		return;
+	}
+	both = realloc(*first, (*n_all + n) * item_bytes);
+	if (both) {
+		memcpy((char *)both + *n_all * item_bytes, items, n * item_bytes);
+		*first = both;
+		*n_all += n;
+	} else {
+		log_fail(-ENOMEM, "source", "%zu records are lost", n);
+	}
+	free(items);
+}
+
+void source_second_add(struct source_second *sum, struct source_second *s)
+{
+	add_items(&sum->rows, &sum->n_rows, s->rows, s->n_rows, sizeof(*s->rows));
+	add_items(&sum->statuses, &sum->n_statuses, s->statuses, s->n_statuses,
+		  sizeof(*s->statuses));
+	add_items(&sum->seen, &sum->n_seen, s->seen, s->n_seen, sizeof(*s->seen));
+	add_items(&sum->heard, &sum->n_heard, s->heard, s->n_heard, sizeof(*s->heard));
+	sum->not_followed += s->not_followed;
+	*s = (struct source_second){0};
+}
+
+/* What the same source did later, behind what was not fetched: its newer status says all. */
 static void append(struct source_second *first, struct source_second *later)
 {
-	struct traffic_row *rows =
-		realloc(first->rows, (first->n_rows + later->n_rows) * sizeof(*rows) + 1);
-	struct claim_row *claims =
-		realloc(first->claims, (first->n_claims + later->n_claims) * sizeof(*claims) + 1);
-
-	if (rows) {
-		if (later->n_rows)
-			memcpy(rows + first->n_rows, later->rows, later->n_rows * sizeof(*rows));
-		first->rows = rows;
-		first->n_rows += later->n_rows;
-	}
-	if (claims) {
-		if (later->n_claims)
-			memcpy(claims + first->n_claims, later->claims,
-			       later->n_claims * sizeof(*claims));
-		first->claims = claims;
-		first->n_claims += later->n_claims;
-	}
 	free(first->statuses);
-	first->statuses = later->statuses;
-	first->n_statuses = later->n_statuses;
-	free(later->rows);
-	free(later->claims);
+	first->statuses = NULL;
+	first->n_statuses = 0;
+	first->not_followed = 0;
+	source_second_add(first, later);
+}
+
+/* The source's own status says what of its traffic the join cannot know. */
+static void take(struct source *s, struct source_second *second)
+{
+	char *detail;
+	size_t len;
+
+	s->ops->take(s->self, second);
+	if (!second->n_statuses || !second->not_followed)
+		return;
+	detail = second->statuses->detail;
+	len = strlen(detail);
+	snprintf(detail + len, sizeof(second->statuses->detail) - len,
+		 "%sflows of %llu packets not followed", len ? "; " : "",
+		 (unsigned long long)second->not_followed);
 }
 
 static void hand_over(struct source *s)
 {
 	struct source_second second = {0};
 
-	s->ops->take(s->self, &second);
+	take(s, &second);
 	pthread_mutex_lock(&s->lock);
 	if (s->ready) /* the collector gave up waiting for the one before */
 		append(&s->second, &second);
@@ -111,12 +142,25 @@ void source_registry(const struct source_context *ctx, struct scitag_set *regist
 	*generation = now;
 }
 
-void source_take_rows(struct aggregate *a, struct source_second *out)
+void source_count(const struct source_context *ctx, struct aggregate *a, struct seen_table *seen,
+		  struct observation *o)
+{
+	o->direction = (uint8_t)site_direction(ctx->site, &o->key);
+	aggregate_add(a, o);
+	if (o->verdict == PACKET_OK)
+		seen_add(seen, o);
+}
+
+void source_take_counts(struct aggregate *a, struct seen_table *seen, struct source_second *out)
 {
 	const size_t n = aggregate_rows(a);
+	struct source_second second = {.rows = n ? malloc(n * sizeof(*second.rows)) : NULL};
 
-	out->rows = n ? malloc(n * sizeof(*out->rows)) : NULL;
-	out->n_rows = out->rows ? aggregate_take(a, out->rows) : 0; /* no memory: next second */
+	second.n_rows =
+		second.rows ? aggregate_take(a, second.rows) : 0; /* no memory: next second */
+	second.n_seen = seen_take(seen, &second.seen);
+	second.not_followed = seen_not_followed(seen);
+	source_second_add(out, &second);
 }
 
 const char *packet_verdict_name(enum packet_verdict v)
@@ -203,8 +247,9 @@ int source_take(struct source *s, struct source_second *out)
 void source_second_free(struct source_second *second)
 {
 	free(second->rows);
-	free(second->claims);
 	free(second->statuses);
+	free(second->seen);
+	free(second->heard);
 	*second = (struct source_second){0};
 }
 
@@ -216,7 +261,7 @@ void source_close(struct source *s, struct source_second *rest)
 		return;
 	atomic_store(&s->stop, 1);
 	pthread_join(s->thread, NULL);
-	s->ops->take(s->self, &last);
+	take(s, &last);
 	if (s->ready) {
 		append(&s->second, &last);
 		last = s->second;

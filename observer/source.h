@@ -3,7 +3,7 @@
  * source_take and never looks inside.
  *
  * Flow of a second: collector -> source_take(s) -> the source's thread, at its next turn, moves its
- * rows, claims and status into *out. No lock is held while packets are handled: the thread looks at
+ * rows, flows, fireflies and status into *out. No lock is held while packets are handled: the thread looks at
  * one flag per batch. */
 #ifndef OBSERVER_SOURCE_H
 #define OBSERVER_SOURCE_H
@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "join/flow.h"
 #include "observer/aggregate.h"
+#include "observer/seen.h"
 #include "observer/site.h"
 #include "registry/keeper.h"
 
@@ -24,12 +25,13 @@ struct source_context {                   /* what every source may use; outlives
 
 /* What one source did in one second. Arrays are malloc'd and change owner. */
 struct source_second {
-	size_t n_rows, n_claims, n_statuses, n_seen, n_heard;
+	size_t n_rows, n_statuses, n_seen, n_heard;
 	struct traffic_row *rows;
-	struct claim_row *claims;
 	struct source_status *statuses; /* the input itself first, then e.g. its agents */
 	struct seen *seen;              /* for the join: flows, and fireflies */
 	struct heard *heard;
+	uint64_t
+		not_followed; /* packets of flows that found no place, since the source was opened */
 };
 
 /* Open and start. On failure: negative errno, said in the log naming the interface or address
@@ -52,11 +54,11 @@ struct source_xdp_config {
 /* On failure nothing is logged: one sentence in why. -EBUSY: a foreign XDP program. */
 int source_xdp_open(struct source **out, const struct source_context *ctx,
 		    const struct source_xdp_config *cfg, char *why, size_t why_cap_bytes);
-/* One receive queue of it, which source_xdp puts together. The rows are those of source `id`. On failure the
+/* One receive queue of it, which source_xdp puts together. The rows and flows are those of source `id`. On failure the
  * socket is still the caller's. */
 struct afxdp;
 int source_afxdp_open(struct source **out, const struct source_context *ctx, struct afxdp *socket,
-		      uint16_t id, const char *name);
+		      uint16_t id, const char *name, uint32_t seen_max);
 
 /* Ask the thread for its second; source_take fetches it. Asking all before taking the first keeps
  * the seconds of several sources aligned. */
@@ -65,6 +67,8 @@ void source_ask(struct source *s);
  * what it gathers comes with the next second. */
 int source_take(struct source *s, struct source_second *out);
 void source_second_free(struct source_second *second); /* the arrays; not the struct */
+/* Put the arrays of s behind those of sum, which owns them then; s is empty after it. */
+void source_second_add(struct source_second *sum, struct source_second *s);
 /* Stop the thread, read what the kernel still holds, hand over the rest. rest may be NULL. */
 void source_close(struct source *s, struct source_second *rest);
 
@@ -84,8 +88,12 @@ int source_start(struct source **out, const struct source_ops *ops, void *self, 
 /* Copy the registered pairs anew when the registry changed since `generation` (0: never copied). */
 void source_registry(const struct source_context *ctx, struct scitag_set *registered,
 		     uint64_t *generation);
-/* Move an aggregate's second into out->rows. */
-void source_take_rows(struct aggregate *a, struct source_second *out);
+/* Count an observation (observation_is_traffic) in its cell, and its flow among the seen ones. Sets its
+ * direction. */
+void source_count(const struct source_context *ctx, struct aggregate *a, struct seen_table *seen,
+		  struct observation *o);
+/* Move the second out: rows and flows, behind what is in *out; and how much was not followed. */
+void source_take_counts(struct aggregate *a, struct seen_table *seen, struct source_second *out);
 /* Fill received, accepted (frames that are no IP included) and rejected of a status from counts by enum packet_verdict; dropped must
  * be filled already. */
 void source_count_verdicts(struct source_status *status,

@@ -11,6 +11,7 @@ struct queue_source {
 	uint16_t id; /* of the interface */
 	struct afxdp *socket;
 	struct aggregate *aggregate;
+	struct seen_table *seen;
 	struct scitag_set registered;
 	uint64_t registry_generation;
 	uint64_t verdicts[PACKET_VERDICT_COUNT]; /* since the socket was opened */
@@ -31,10 +32,8 @@ static void on_frame(void *arg, const struct afxdp_frame *f)
 	q->bytes += f->frame_bytes;
 	q->verdicts[observation_from_packet(&o, f->bytes, f->captured_bytes, PACKET_LINK_ETHERNET,
 					    &q->registered)]++;
-	if (!observation_is_traffic(&o))
-		return;
-	o.direction = (uint8_t)site_direction(q->ctx.site, &o.key);
-	aggregate_add(q->aggregate, &o);
+	if (observation_is_traffic(&o))
+		source_count(&q->ctx, q->aggregate, q->seen, &o);
 }
 
 static int queue_drain(void *self, int wait_ms)
@@ -60,7 +59,7 @@ static void queue_take(void *self, struct source_second *out)
 	struct source_status *st = calloc(1, sizeof(*st));
 	struct afxdp_counts counts;
 
-	source_take_rows(q->aggregate, out);
+	source_take_counts(q->aggregate, q->seen, out);
 	if (!st)
 		return;
 	afxdp_counts(q->socket, &counts);
@@ -85,11 +84,12 @@ static void queue_close(void *self)
 
 	afxdp_close(q->socket);
 	aggregate_close(q->aggregate);
+	seen_close(q->seen);
 	free(q);
 }
 
 int source_afxdp_open(struct source **out, const struct source_context *ctx, struct afxdp *socket,
-		      uint16_t id, const char *name)
+		      uint16_t id, const char *name, uint32_t seen_max)
 {
 	static const struct source_ops ops = {
 		.drain = queue_drain, .take = queue_take, .close = queue_close};
@@ -103,15 +103,18 @@ int source_afxdp_open(struct source **out, const struct source_context *ctx, str
 	q->up = 1;
 	q->first_seen_utc_s = q->last_seen_utc_s = CLOCK_NEVER;
 	q->aggregate = aggregate_open(UINT32_MAX); /* folding is done when the queues are added */
-	if (!q->aggregate)
+	q->seen = seen_open(seen_max);
+	if (!q->aggregate || !q->seen)
 		goto fail;
 	q->socket = socket;
 	err = source_start(out, &ops, q, name);
 	if (!err)
 		return 0;
 fail:
-	if (q)
+	if (q) {
 		aggregate_close(q->aggregate);
+		seen_close(q->seen);
+	}
 	free(q);
 	return err;
 }

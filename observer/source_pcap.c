@@ -15,6 +15,7 @@ struct pcap_source {
 	uint16_t id;
 	struct capture *capture; /* NULL: down */
 	struct aggregate *aggregate;
+	struct seen_table *seen;
 	struct scitag_set registered;
 	uint64_t registry_generation;
 	uint64_t verdicts[PACKET_VERDICT_COUNT]; /* since the source was opened */
@@ -39,10 +40,8 @@ static void on_frame(void *arg, const struct capture_frame *f)
 	p->bytes += f->frame_bytes;
 	p->verdicts[observation_from_packet(&o, f->bytes, f->captured_bytes,
 					    capture_packet_link(p->capture), &p->registered)]++;
-	if (!observation_is_traffic(&o))
-		return;
-	o.direction = (uint8_t)site_direction(p->ctx.site, &o.key);
-	aggregate_add(p->aggregate, &o);
+	if (observation_is_traffic(&o))
+		source_count(&p->ctx, p->aggregate, p->seen, &o);
 }
 
 static void go_down(struct pcap_source *p)
@@ -89,7 +88,7 @@ static void pcap_source_take(void *self, struct source_second *out)
 	struct source_status *st = calloc(1, sizeof(*st));
 	char how[160];
 
-	source_take_rows(p->aggregate, out);
+	source_take_counts(p->aggregate, p->seen, out);
 	if (!st)
 		return;
 	if (p->capture)
@@ -123,6 +122,7 @@ static void pcap_source_close(void *self)
 
 	capture_close(p->capture);
 	aggregate_close(p->aggregate);
+	seen_close(p->seen);
 	free(p);
 }
 
@@ -141,7 +141,8 @@ int source_pcap_open(struct source **out, const struct source_context *ctx, cons
 	snprintf(p->interface, sizeof(p->interface), "%s", interface);
 	snprintf(p->note, sizeof(p->note), "%s", note);
 	p->aggregate = aggregate_open(STORE_UNREGISTERED_ROWS);
-	err = p->aggregate
+	p->seen = seen_open(SEEN_MAX);
+	err = p->aggregate && p->seen
 		      ? capture_open_live(&p->capture, interface, p->why_down, sizeof(p->why_down))
 		      : -ENOMEM;
 	if (err) {

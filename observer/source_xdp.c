@@ -17,6 +17,7 @@
 
 #define QUEUES_MAX     128
 #define WATCH_NS       (NS_PER_S / 10) /* how late a lost interface or a new queue may be noticed */
+#define QUEUES_SEEN    (4 * SEEN_MAX)  /* flows a second, all queues together */
 #define LINK_BYTES_MAX (14 + 4 * PACKET_MAX_VLANS)
 
 struct xdp_source {
@@ -35,12 +36,16 @@ struct xdp_source {
 
 	struct tap_prefix prefixes[TAP_PREFIXES_MAX];
 	struct aggregate *aggregate;
+	struct seen_table *seen;
 	struct scitag_set registered;
 	uint64_t registry_generation;
 	uint64_t verdicts[PACKET_VERDICT_COUNT]; /* by the tap, since the source was opened */
 	uint64_t bytes;
-	uint64_t lost_steered;       /* of taps that ended */
-	struct source_status before; /* the same of queues that ended */
+	uint64_t lost_steered;         /* of taps that ended */
+	struct source_status before;   /* the same of queues that ended */
+	struct source_second absorbed; /* of the queues, for the next take: what they saw */
+	uint64_t queue_not_followed[QUEUES_MAX]; /* newest */
+	uint64_t not_followed_before;            /* of queues that ended */
 	int64_t first_seen_utc_s, last_seen_utc_s;
 	int64_t watched_mono_ns;
 	char why_down[160];
@@ -94,17 +99,31 @@ static void count_steered(struct xdp_source *x, const struct tap_meta *meta, con
 	x->bytes += meta->frame_bytes;
 	x->verdicts[observation_from_packet(&o, bytes, meta->captured_bytes, PACKET_LINK_ETHERNET,
 					    &x->registered)]++;
-	if (!observation_is_traffic(&o))
+	if (observation_is_traffic(&o))
+		source_count(&x->ctx, x->aggregate, x->seen, &o);
+}
+
+/* A frame that the kernel has counted: its cell is exact, its flow an estimate. */
+static void follow(struct xdp_source *x, const struct tap_meta *meta, const uint8_t *bytes)
+{
+	struct observation o = {.utc_us = clock_utc_us(),
+				.frame_bytes = meta->frame_bytes,
+				.weight = meta->weight,
+				.source = x->id};
+
+	if (observation_from_packet(&o, bytes, meta->captured_bytes, PACKET_LINK_ETHERNET,
+				    &x->registered) != PACKET_OK)
 		return;
 	o.direction = (uint8_t)site_direction(x->ctx.site, &o.key);
-	aggregate_add(x->aggregate, &o);
+	seen_add(x->seen, &o);
 }
 
 static void on_handed_up(void *arg, const struct tap_meta *meta, const uint8_t *bytes)
 {
 	if (meta->why == TAP_STEERED)
 		count_steered(arg, meta, bytes);
-	/* the others the kernel has counted; they are what a table of flows is made from */
+	else
+		follow(arg, meta, bytes);
 }
 
 static uint64_t verdict_total(const struct xdp_source *x)
@@ -153,10 +172,15 @@ static void add_status(struct source_status *sum, const struct source_status *st
 
 static void absorb(struct xdp_source *x, size_t queue, struct source_second *second)
 {
+	struct source_second seen = {.seen = second->seen, .n_seen = second->n_seen};
+
 	for (size_t i = 0; i < second->n_rows; i++)
 		aggregate_add_cell(x->aggregate, &second->rows[i].key, &second->rows[i].value);
 	if (second->n_statuses)
 		x->queue_status[queue] = second->statuses[0];
+	x->queue_not_followed[queue] = second->not_followed;
+	second->seen = NULL;
+	source_second_add(&x->absorbed, &seen);
 	source_second_free(second);
 }
 
@@ -182,6 +206,7 @@ static void close_queues(struct xdp_source *x)
 		source_close(x->queues[i], &rest);
 		absorb(x, i, &rest);
 		add_status(&x->before, &x->queue_status[i]);
+		x->not_followed_before += x->queue_not_followed[i];
 		x->n_queues--;
 	}
 }
@@ -209,7 +234,8 @@ static int open_queue(struct xdp_source *x, uint32_t queue, char *why, size_t wh
 	snprintf(name, sizeof(name), "%s queue %u", x->interface, queue);
 	x->zero_copy = afxdp_is_zero_copy(socket);
 	x->pieces = afxdp_takes_pieces(socket);
-	err = source_afxdp_open(&x->queues[queue], &x->ctx, socket, x->id, name);
+	err = source_afxdp_open(&x->queues[queue], &x->ctx, socket, x->id, name,
+				QUEUES_SEEN / x->queues_there);
 	if (err) {
 		snprintf(why, why_cap_bytes, "%s: %s", name, strerror(-err));
 		afxdp_close(socket);
@@ -217,6 +243,7 @@ static int open_queue(struct xdp_source *x, uint32_t queue, char *why, size_t wh
 	}
 	x->queue_status[queue] = (struct source_status){.first_seen_utc_s = CLOCK_NEVER,
 							.last_seen_utc_s = CLOCK_NEVER};
+	x->queue_not_followed[queue] = 0;
 	x->n_queues++;
 	return 0;
 }
@@ -444,7 +471,12 @@ static void xdp_source_take(void *self, struct source_second *out)
 	if (x->tap && !x->cfg.every_frame)
 		read_counts(x);
 	ask_queues(x);
-	source_take_rows(x->aggregate, out);
+	source_take_counts(x->aggregate, x->seen, &x->absorbed);
+	for (size_t i = 0; i < x->n_queues; i++)
+		x->absorbed.not_followed += x->queue_not_followed[i];
+	x->absorbed.not_followed += x->not_followed_before;
+	*out = x->absorbed;
+	x->absorbed = (struct source_second){0};
 	if (!st)
 		return;
 	if (x->cfg.every_frame) {
@@ -478,6 +510,8 @@ static void xdp_source_close(void *self)
 	if (x->promiscuous_fd >= 0)
 		close(x->promiscuous_fd);
 	aggregate_close(x->aggregate);
+	seen_close(x->seen);
+	source_second_free(&x->absorbed);
 	free(x);
 }
 
@@ -503,7 +537,8 @@ int source_xdp_open(struct source **out, const struct source_context *ctx,
 	snprintf(x->interface, sizeof(x->interface), "%s", cfg->interface);
 	x->cfg.interface = x->interface;
 	x->aggregate = aggregate_open(STORE_UNREGISTERED_ROWS);
-	if (x->aggregate) {
+	x->seen = seen_open(SEEN_MAX);
+	if (x->aggregate && x->seen) {
 		x->id = store_source_id(ctx->store, x->interface, SOURCE_CAPTURE);
 		err = come_up(x, why, why_cap_bytes);
 	}

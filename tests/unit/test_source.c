@@ -14,6 +14,7 @@
 struct counting {
 	uint64_t left;  /* packets still to come */
 	uint64_t given; /* packets in the current second */
+	uint64_t not_followed;
 	int stuck, down, closed;
 };
 
@@ -43,6 +44,12 @@ static void counting_take(void *self, struct source_second *out)
 	out->statuses = calloc(1, sizeof(*out->statuses));
 	out->statuses[0].up = !c->down;
 	out->n_statuses = 1;
+	out->seen = calloc(1, sizeof(*out->seen));
+	out->seen[0].packets = c->given;
+	out->n_seen = 1;
+	out->heard = calloc(1, sizeof(*out->heard));
+	out->n_heard = 1;
+	out->not_followed = c->not_followed;
 	c->given = 0;
 }
 
@@ -86,7 +93,7 @@ static void every_packet_is_in_exactly_one_second(void **state)
 
 static void a_second_asked_for_and_not_fetched_comes_with_the_rest(void **state)
 {
-	struct counting c = {.left = 5000};
+	struct counting c = {.left = 5000, .not_followed = 77};
 	struct source_second second;
 	struct source *s;
 
@@ -97,6 +104,11 @@ static void a_second_asked_for_and_not_fetched_comes_with_the_rest(void **state)
 	source_close(s, &second);
 	assert_int_equal(second.n_rows, 2);
 	assert_int_equal(second.n_statuses, 1);
+	assert_int_equal(second.n_seen, 2);
+	assert_int_equal(second.seen[0].packets + second.seen[1].packets, 5000);
+	assert_int_equal(second.n_heard, 2);
+	assert_int_equal(second.not_followed, 77); /* a counter: the newer one says all */
+	assert_string_equal(second.statuses[0].detail, "flows of 77 packets not followed");
 	assert_int_equal(packets_of(&second), 5000);
 }
 

@@ -1,0 +1,182 @@
+/* Open addressing with a bounded run of places. A place is half a hash and a record's number in four bytes, so that
+ * the whole run of a look-up lies in one cache line or two, and a record is touched only when it is almost certainly
+ * the right one. With many flows both lie in memory that is far away; so observations wait in a short queue while
+ * first the place, then the record is on its way here. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "observer/hash.h"
+#include "observer/seen.h"
+
+#define PLACES (2 * SEEN_MAX) /* half full at most */
+#define PROBES 32             /* crowded beyond that, by chance or malice: as if full */
+#define AHEAD  8              /* observations between the steps of one */
+#define QUEUE  (2 * AHEAD)
+
+struct waiting {
+	uint64_t hash;
+	struct observation o;
+};
+struct seen_table {
+	uint64_t secret[2];
+	uint32_t max, n;
+	uint64_t added; /* observations, of this second */
+	uint64_t not_followed;
+	struct waiting queue[QUEUE]; /* the newest of them */
+	struct seen records[SEEN_MAX];
+	uint32_t places[PLACES]; /* hash in the upper half, never 0; number in the lower */
+};
+
+struct seen_table *seen_open(uint32_t max)
+{
+	struct seen_table *t = calloc(1, sizeof(*t)); /* touched as it fills */
+
+	if (!t)
+		return NULL;
+	t->secret[0] = hash_secret();
+	t->secret[1] = hash_secret();
+	t->max = max < SEEN_MAX ? max : SEEN_MAX;
+	return t;
+}
+
+void seen_close(struct seen_table *t)
+{
+	free(t);
+}
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+	const __uint128_t product = (__uint128_t)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Of all that makes a record. Three multiplications with secret factors: who does not know these cannot aim, and
+ * PROBES bounds the rest. */
+static uint64_t hash_of(const struct seen_table *t, const struct observation *o)
+{
+	const uint64_t cell = (uint64_t)o->tag.tag.experiment << 48 |
+			      (uint64_t)o->tag.tag.activity << 32 | (uint64_t)o->source << 16 |
+			      (uint64_t)o->tag.carrier << 8 | o->tag.grade;
+	uint64_t w[5];
+
+	memcpy(w, &o->key, sizeof(w));
+	return fold(fold(w[0] ^ t->secret[0], w[1] ^ t->secret[1]) ^ w[2] ^ t->secret[1],
+		    fold(w[3] ^ t->secret[1], w[4] ^ t->secret[0]) ^ cell ^ t->secret[0]);
+}
+
+static uint32_t mark_of(uint64_t hash)
+{
+	return (uint32_t)(hash >> 48 | 1) << 16;
+}
+
+static uint32_t *place_of(struct seen_table *t, uint64_t hash, uint32_t probe)
+{
+	return &t->places[(hash + probe) % PLACES];
+}
+
+static int belongs(const struct seen *s, const struct observation *o)
+{
+	return memcmp(&s->key, &o->key, sizeof(s->key)) == 0 &&
+	       s->tag.tag.experiment == o->tag.tag.experiment &&
+	       s->tag.tag.activity == o->tag.tag.activity && s->source == o->source &&
+	       s->tag.carrier == o->tag.carrier && s->tag.grade == o->tag.grade;
+}
+
+static struct seen *find(struct seen_table *t, const struct waiting *w)
+{
+	const uint32_t mark = mark_of(w->hash);
+
+	for (uint32_t i = 0; i < PROBES; i++) {
+		uint32_t *place = place_of(t, w->hash, i);
+		struct seen *s = &t->records[*place & 0xFFFF];
+
+		if (!*place) {
+			if (t->n == t->max)
+				return NULL;
+			*place = mark | t->n;
+			s = &t->records[t->n++];
+			*s = (struct seen){.key = w->o.key,
+					   .first_utc_us = w->o.utc_us,
+					   .source = w->o.source,
+					   .direction = w->o.direction,
+					   .tag = w->o.tag};
+			return s;
+		}
+		if ((*place & 0xFFFF0000) == mark && belongs(s, &w->o))
+			return s;
+	}
+	return NULL;
+}
+
+static void add(struct seen_table *t, const struct waiting *w)
+{
+	const struct observation *o = &w->o;
+	const double bytes = o->frame_bytes;
+	struct seen *s = find(t, w);
+
+	if (!s) {
+		t->not_followed += o->weight;
+		return;
+	}
+	s->last_utc_us = o->utc_us;
+	s->packets += o->weight;
+	s->bytes += (uint64_t)o->weight * o->frame_bytes;
+	s->ip_bytes += (uint64_t)o->weight * o->ip_bytes;
+	s->bytes_variance += (double)o->weight * (o->weight - 1.0) * bytes * bytes;
+	s->samples++;
+	s->label = o->label;
+	s->tcp_flags |= o->tcp_flags;
+}
+
+/* The place has come: ask for the record that it probably is. */
+static void look_ahead(struct seen_table *t, const struct waiting *w)
+{
+	const struct seen *s = &t->records[*place_of(t, w->hash, 0) & 0xFFFF];
+
+	__builtin_prefetch(s, 1);
+	__builtin_prefetch((const char *)s + 64, 1);
+}
+
+void seen_add(struct seen_table *t, const struct observation *o)
+{
+	struct waiting *w = &t->queue[t->added % QUEUE];
+
+	if (t->added >= QUEUE)
+		add(t, w);
+	w->o = *o;
+	w->hash = hash_of(t, o);
+	__builtin_prefetch(place_of(t, w->hash, 0), 1);
+	if (t->added >= AHEAD)
+		look_ahead(t, &t->queue[(t->added - AHEAD) % QUEUE]);
+	t->added++;
+}
+
+static void finish(struct seen_table *t)
+{
+	const uint64_t waiting = t->added < QUEUE ? t->added : QUEUE;
+
+	for (uint64_t i = t->added - waiting; i < t->added; i++)
+		add(t, &t->queue[i % QUEUE]);
+	t->added = 0;
+}
+
+size_t seen_take(struct seen_table *t, struct seen **out)
+{
+	size_t n;
+
+	finish(t);
+	n = t->n;
+	*out = n ? malloc(n * sizeof(**out)) : NULL;
+	if (!*out)
+		return 0;
+	memcpy(*out, t->records, n * sizeof(**out));
+	memset(t->places, 0, sizeof(t->places));
+	t->n = 0;
+	return n;
+}
+
+uint64_t seen_not_followed(const struct seen_table *t)
+{
+	return t->not_followed;
+}
