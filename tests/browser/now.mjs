@@ -128,7 +128,7 @@ const pageTags = async () =>
       .evaluateAll((rows) =>
         rows.map((r) => [
           `${r.dataset.experiment} ${r.dataset.activity}`,
-          Number(r.dataset.bytes),
+          Number(r.dataset.value),
         ]),
       ),
   );
@@ -221,7 +221,7 @@ const hovered = Object.fromEntries(
   await page
     .locator(".tip tr[data-tag]")
     .evaluateAll((rows) =>
-      rows.map((r) => [r.dataset.tag, Number(r.dataset.bytes)]),
+      rows.map((r) => [r.dataset.tag, Number(r.dataset.value)]),
     ),
 );
 const series = await observer.ask(
@@ -243,7 +243,7 @@ const asked = sumBy(
       : `${key.experiment_id} ${key.activity_id}`,
 );
 const hovered_sum = Number(
-  await page.locator(".tip tr.sum").getAttribute("data-bytes"),
+  await page.locator(".tip tr.sum").getAttribute("data-value"),
 );
 check(
   `the bucket of ${from} read out by keyboard is the API's, layer by layer and in all`,
@@ -266,12 +266,12 @@ check(
 );
 await page.selectOption("#source", "sflow:192.0.2.252");
 await page.selectOption("#direction", "in");
-await page.locator(".chip[data-experiment='2']").click();
+await page.locator(".chip[data-head='2']").click({ modifiers: ["Alt"] });
 const address = new URL(page.url());
 check(
   "the view is in the address",
-  address.searchParams.get("source") === "sflow:192.0.2.252" &&
-    address.searchParams.get("direction") === "in" &&
+  address.searchParams.get("v") === "1" &&
+    address.searchParams.get("filter") === "source=sflow:192.0.2.252 and direction=in" &&
     address.searchParams.get("hide") === "2",
   page.url(),
 );
@@ -281,8 +281,8 @@ check(
   (await until(10, async () => (await chart("layers")) > 0)) &&
     (await page.locator("#source").inputValue()) === "sflow:192.0.2.252" &&
     (await page
-      .locator(".chip[data-experiment='2']")
-      .getAttribute("aria-pressed")) === "false",
+      .locator(".chip[data-head='2']")
+      .getAttribute("data-hidden")) === "",
 );
 await page.selectOption("#range", "5m");
 await page.goBack();
@@ -339,6 +339,7 @@ check(
   (await page.locator("html").getAttribute("data-theme")) === "dark",
 );
 await page.locator("body").press("t");
+await page.locator("body").press("t");
 
 // --- how it looks, and to whom ------------------------------------------------------------------------------
 await picture("light");
@@ -349,6 +350,7 @@ await page.setViewportSize({ width: 1920, height: 1080 });
 await sleep(500);
 await picture("dark-1920");
 await page.setViewportSize({ width: 360, height: 740 });
+await page.locator("body").press("t");
 await page.locator("body").press("t");
 await sleep(500);
 await picture("light-360");
@@ -363,12 +365,12 @@ check(
   ),
 );
 await page.setViewportSize({ width: 1280, height: 800 });
-for (const theme of ["light", "dark"]) {
-  for (const path of ["/", "/health", "/decode?value=206"]) {
+for (const theme of ["light", "dark", "contrast"]) {
+  for (const path of ["/", "/health", "/decode?v=1&value=206"]) {
     await page.goto(observer.origin + path);
     await sleep(1500);
-    if ((await page.locator("html").getAttribute("data-theme")) !== theme)
-      await page.locator("h1").first().press("t");
+    while ((await page.locator("html").getAttribute("data-theme")) !== theme)
+      await page.keyboard.press("t");
     await sleep(300);
     await picture(
       `${path.replace(/\W.*/g, "") || path.slice(1).replace(/\?.*/, "") || "now"}-${theme}`,

@@ -39,8 +39,8 @@ const shown = async () =>
   Object.fromEntries(
     await page.locator(".tags tbody tr").evaluateAll(rows => {
       const sums = {};
-      for (const { experiment, activity, bytes } of rows.map(r => r.dataset))
-        sums[`${experiment} ${activity}`] = (sums[`${experiment} ${activity}`] ?? 0) + Number(bytes);
+      for (const { experiment, activity, value } of rows.map(r => r.dataset))
+        sums[`${experiment} ${activity}`] = (sums[`${experiment} ${activity}`] ?? 0) + Number(value);
       return Object.entries(sums);
     }),
   );

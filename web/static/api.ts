@@ -8,13 +8,27 @@ export interface Key {
   carrier?: string;
   grade?: string;
   direction?: string;
+  family?: number;
+  source?: string;
+}
+
+export interface Series {
+  key: Key;
+  rest: boolean;
+  bytes?: number[];
+  ip_bytes?: number[];
+  packets?: number[];
+  error_bytes?: number[]; // not of packets
+  samples: number[];
+  total: number;
+  total_error?: number;
 }
 
 export interface SeriesAnswer {
   from: string;
   to: string;
   step_s: number;
-  series: { key: Key; rest: boolean; bytes: number[]; error_bytes: number[]; samples: number[] }[];
+  series: Series[];
   gaps: { from: string; to: string; reason: string }[];
 }
 
@@ -100,11 +114,21 @@ export interface HealthAnswer {
   events: { time: string; kind: string; text: string }[];
 }
 
+export interface RegistryAnswer {
+  origin: string;
+  modified: string;
+  pairs: number;
+  experiments: {
+    experiment_id: number;
+    experiment: string;
+    activities: { activity_id: number; activity: string }[];
+  }[];
+}
+
 export interface TickRow extends Required<Key> {
-  source: string;
-  family: number;
   packets: number;
   bytes: number;
+  ip_bytes: number;
   samples: number;
   error_bytes: number;
 }
@@ -148,7 +172,20 @@ export function address(path: string, params: Record<string, string> = {}): stri
   return `/api/v1/${path}${query ? `?${query}` : ""}`;
 }
 
-/** Throws an Error whose message is the problem document's own sentence. */
+/** What the observer says of a question that it does not answer. */
+export class Problem extends Error {
+  constructor(
+    words: string,
+    readonly status: number,
+    /** The parameter at fault and the position in it, in bytes of UTF-8; "" and -1 when it is none. */
+    readonly parameter: string,
+    readonly at_bytes: number,
+  ) {
+    super(words);
+  }
+}
+
+/** Throws a Problem whose message is the problem document's own sentence. */
 export async function get<T>(
   path: string,
   params: Record<string, string> = {},
@@ -157,8 +194,13 @@ export async function get<T>(
   const response = await fetch(address(path, params), signal ? { signal } : {});
   const body: unknown = await response.json().catch(() => null);
   if (!response.ok) {
-    const problem = body as { title?: string; detail?: string } | null;
-    throw new Error(problem?.detail ?? problem?.title ?? `the observer answered ${response.status}`);
+    const p = body as { title?: string; detail?: string; parameter?: string; at?: number } | null;
+    throw new Problem(
+      p?.detail ?? p?.title ?? `the observer answered ${response.status}`,
+      response.status,
+      p?.parameter ?? "",
+      p?.at ?? -1,
+    );
   }
   if (body === null) throw new Error("the observer's answer is not JSON");
   return body as T;

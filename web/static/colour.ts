@@ -2,12 +2,17 @@
 // a step of lightness in it. Seven slots per theme, chosen for four kinds of colour vision, each with a
 // contrast of at least 3:1 to its ground. Experiments beyond the seventh share a slot and get a texture.
 
-export type Theme = "light" | "dark";
+export const THEMES = ["light", "dark", "contrast"] as const;
+export type Theme = (typeof THEMES)[number];
 
-export const GROUND: Record<Theme, string> = { light: "#FFFFFF", dark: "#14171C" };
+const DARK = ["#A6ECFE", "#F4DE38", "#097506", "#D49C4B", "#D94387", "#6FB5EC", "#9068F3"];
+export const GROUND: Record<Theme, string> = { light: "#FFFFFF", dark: "#14171C", contrast: "#000000" };
+export const INK: Record<Theme, string> = { light: "#14171C", dark: "#E9ECF1", contrast: "#FFFFFF" };
+export const QUIET: Record<Theme, string> = { light: "#57606D", dark: "#A1AAB7", contrast: "#FFFFFF" };
 export const PALETTE: Record<Theme, readonly string[]> = {
   light: ["#7E96BA", "#D37E11", "#33766F", "#870200", "#520245", "#001D9C", "#964CD1"],
-  dark: ["#A6ECFE", "#F4DE38", "#097506", "#D49C4B", "#D94387", "#6FB5EC", "#9068F3"],
+  dark: DARK,
+  contrast: DARK, // the same identities; on black each gains contrast
 };
 
 /** How an area is filled. "hatch" and "dots" are for what is no registered tag. */
@@ -17,23 +22,27 @@ export interface Paint {
 }
 
 const SLOTS = 7;
-const STEPS = 3; // activities per experiment before lightness repeats: a fourth would come near other slots
-const STEP_SIZE = 0.038; // in OKLab lightness
+const STEP = 0.02; // in OKLab lightness: the least that can be told apart side by side
+const STEPS_MAX = 27; // activity numbers of the registry end at 26
+const OWN = 0.85; // a step is at most this part as far from its own slot as from the nearest other one
 
 const cache = new Map<string, Paint>();
 
-/** Numbers as in the registry: 0 is untagged, -1 the folded rest of the unregistered. */
-export function paint(theme: Theme, experiment_id: number, activity_id: number): Paint {
-  if (experiment_id === 0) return { colour: theme === "light" ? "#868E99" : "#79828F", texture: "hatch" };
-  if (experiment_id < 0) return { colour: theme === "light" ? "#6C7480" : "#98A1AE", texture: "dots" };
+/** Numbers as in the registry: 0 is untagged, -1 the folded rest of the unregistered; activity null is the
+ * experiment as a whole. */
+export function paint(theme: Theme, experiment_id: number, activity_id: number | null): Paint {
+  if (experiment_id === 0) return { colour: UNTAGGED[theme], texture: "hatch" };
+  if (experiment_id < 0) return { colour: UNREGISTERED[theme], texture: "dots" };
   const id = `${theme} ${experiment_id} ${activity_id}`;
   let p = cache.get(id);
   if (!p) {
     // 2 (atlas) to 8 (dune) fill the slots once; 1 (default) and the later ones come round again
     const slot = (experiment_id + SLOTS - 2) % SLOTS;
     const first_lap = experiment_id >= 2 && experiment_id < 2 + SLOTS;
+    const base = PALETTE[theme][slot] ?? "#808080";
+    const steps = stepsOf(theme, slot);
     p = {
-      colour: activityColour(theme, PALETTE[theme][slot] ?? "#808080", activity_id),
+      colour: activity_id === null ? base : (steps[(activity_id * strideOf(steps.length)) % steps.length] ?? base),
       texture: first_lap ? "plain" : "lines",
     };
     cache.set(id, p);
@@ -41,16 +50,74 @@ export function paint(theme: Theme, experiment_id: number, activity_id: number):
   return p;
 }
 
-/** Steps lead towards the middle of the lightness scale and stop where 3:1 to the ground would be lost. */
-function activityColour(theme: Theme, base: string, activity_id: number): string {
-  const step = activity_id % STEPS;
+const UNTAGGED: Record<Theme, string> = { light: "#868E99", dark: "#79828F", contrast: "#C4CAD3" };
+const UNREGISTERED: Record<Theme, string> = { light: "#6C7480", dark: "#98A1AE", contrast: "#FFFFFF" };
+
+const ladders = new Map<string, readonly string[]>();
+
+/** The steps of lightness of a slot, darkest first: as many as keep 3:1 to the ground, stay nearest to their
+ * own slot, and can be told apart. */
+export function stepsOf(theme: Theme, slot: number): readonly string[] {
+  const id = `${theme} ${slot}`;
+  let steps = ladders.get(id);
+  if (steps) return steps;
+  const base = PALETTE[theme][slot] ?? "#808080";
+  const others = PALETTE[theme].filter(c => c !== base).map(toOklab);
   const [l, a, b] = toOklab(base);
-  const towards = l > 0.55 ? -1 : 1;
-  for (let n = step; n > 0; n--) {
-    const c = fromOklab([l + towards * n * STEP_SIZE, a, b]);
-    if (contrast(c, GROUND[theme]) >= 3) return c;
+  const good = (lightness: number): string | null => {
+    const hex = fromOklab([lightness, a, b]);
+    const c = toOklab(hex); // out of gamut is clipped: what is really shown
+    const own = apart(c, [l, a, b]);
+    return contrast(hex, GROUND[theme]) >= 3 && others.every(o => own < OWN * apart(c, o)) ? hex : null;
+  };
+  const found = [base];
+  for (const way of [-1, 1])
+    for (let n = 1; found.length < STEPS_MAX; n++) {
+      const hex = good(l + way * n * STEP);
+      if (!hex) break;
+      if (way < 0) found.unshift(hex);
+      else found.push(hex);
+    }
+  ladders.set(id, (steps = found));
+  return steps;
+}
+
+/** So many steps on from one activity number to the next: near half of them, so that neighbours differ
+ * clearly, and without a common divisor, so that every step is used. */
+function strideOf(n: number): number {
+  const divisor = (x: number, y: number): number => (y ? divisor(y, x % y) : x);
+  let stride = Math.max(1, Math.round(n * 0.382));
+  while (divisor(stride, n) !== 1) stride++;
+  return stride;
+}
+
+const GRADE_COLOURS: Record<Theme, Record<string, string>> = {
+  light: { confirmed: "#14171C", registered: "#4A5361", disagree: "#C2410C", claimed: "#8A93A0" },
+  dark: { confirmed: "#F2F4F8", registered: "#AEB7C4", disagree: "#F08A4B", claimed: "#7A8492" },
+  contrast: { confirmed: "#FFFFFF", registered: "#B9C0CA", disagree: "#FF9A57", claimed: "#8E98A6" },
+};
+
+/** Values of other dimensions: grades in greys of their own, the rest through the slots. */
+export function plainPaint(theme: Theme, dim: string, value: string, rank: number): Paint {
+  if (dim === "grade") {
+    if (value === "untagged") return { colour: UNTAGGED[theme], texture: "hatch" };
+    if (value === "unregistered") return { colour: UNREGISTERED[theme], texture: "dots" };
+    return { colour: GRADE_COLOURS[theme][value] ?? UNTAGGED[theme], texture: "plain" };
   }
-  return base;
+  if (value === "" || value === "none" || value === "unknown" || (dim === "family" && value === "0"))
+    return { colour: UNTAGGED[theme], texture: "hatch" };
+  const slot = NEUTRAL_SLOTS[rank % NEUTRAL_SLOTS.length] ?? 0;
+  return {
+    colour: PALETTE[theme][slot] ?? "#808080",
+    texture: rank < NEUTRAL_SLOTS.length ? "plain" : "lines",
+  };
+}
+
+/** The slots in an order in which neighbours differ most; also for who must not look like an experiment. */
+const NEUTRAL_SLOTS = [5, 0, 6, 2, 1, 4, 3];
+
+function apart(x: Triple, y: Triple): number {
+  return Math.hypot(x[0] - y[0], x[1] - y[1], x[2] - y[2]);
 }
 
 type Triple = [number, number, number];

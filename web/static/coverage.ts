@@ -3,20 +3,15 @@
 import { address, type CoverageAnswer } from "./api.js";
 import { el, svg, text } from "./dom.js";
 import { byteCount, count, error, percent } from "./format.js";
+import { GRADES } from "./grades.js";
+import type { Shell } from "./page.js";
+import { Panel, type Sheet } from "./panel.js";
 import { LiveTable } from "./table.js";
-
-const GRADES: { grade: string; words: string }[] = [
-  { grade: "confirmed", words: "a registered tag, and a firefly or an extension header says the same" },
-  { grade: "registered", words: "a flow label whose pair is in the registry" },
-  { grade: "disagree", words: "a firefly, or a second header, carries another tag" },
-  { grade: "unregistered", words: "a flow label whose pair nobody has registered" },
-  { grade: "claimed", words: "no tag in the packets, but a firefly names one" },
-  { grade: "untagged", words: "label 0, IPv4, or no IP at all" },
-];
 
 export class Coverage {
   readonly element: HTMLElement;
-  private readonly sub = el("span", { class: "sub" });
+  private readonly panel: Panel;
+  private answer: CoverageAnswer | null = null;
   private readonly sentence = el("p", { class: "sentence" });
   private readonly families = el("p", { class: "sentence" });
   private readonly bar = svg("svg", { class: "coverage-bar", role: "img", preserveAspectRatio: "none" });
@@ -27,24 +22,22 @@ export class Coverage {
     { name: "± 95 %", number: true },
     { name: "Share", number: true },
   ]);
-  private readonly link = el("a", { class: "raw" }, "JSON");
 
-  constructor() {
-    this.element = el(
-      "section",
-      { class: "panel coverage", "aria-labelledby": "coverage-title" },
-      el("div", { class: "head" }, el("h2", { id: "coverage-title" }, "Coverage"), this.sub, this.link),
-      this.bar,
-      this.floor,
-      this.sentence,
-      this.table.element,
-      this.families,
-    );
+  constructor(shell: Pick<Shell, "say">) {
+    this.panel = new Panel(shell, {
+      id: "coverage",
+      title: "Coverage",
+      kind: "coverage stales",
+      is_table: true,
+      body: [this.bar, this.floor, this.sentence, this.table.element, this.families],
+      sheet: () => this.sheet(),
+    });
+    this.element = this.panel.element;
   }
 
   show(c: CoverageAnswer, words: string, params: Record<string, string>): void {
-    text(this.sub, `share of bytes, ${words}`);
-    this.link.setAttribute("href", address("coverage", params));
+    this.answer = c;
+    this.panel.show({ unit: "share of bytes", range: words, json: address("coverage", params) });
     const by = new Map(c.grades.map(g => [g.grade, g]));
     const rows = GRADES.filter(g => (by.get(g.grade)?.bytes ?? 0) > 0);
     const chance_bytes = Math.min(c.noise.expected_registered_bytes, by.get("registered")?.bytes ?? 0);
@@ -93,6 +86,21 @@ export class Coverage {
               ? ""
               : " Flow labels and extension headers exist in IPv6 only; IPv4 flows are named by fireflies.")
         : "",
+    );
+  }
+
+  private sheet(): Sheet | null {
+    const c = this.answer;
+    return (
+      c && {
+        columns: [
+          { name: "Grade", key: "grade" },
+          { name: "Bytes", key: "bytes", words: byteCount, number: true },
+          { name: "± 95 %", key: "error_bytes", words: byteCount, number: true },
+          { name: "Share", key: "share", words: percent, number: true },
+        ],
+        rows: c.grades.map(g => [g.grade, g.bytes, g.error_bytes, g.share]),
+      }
     );
   }
 

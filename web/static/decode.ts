@@ -2,10 +2,10 @@
 
 import { get, reason, type Reading } from "./api.js";
 import { el, on, text } from "./dom.js";
-import type { Page } from "./page.js";
+import { Page, type Shell } from "./page.js";
+import type { View } from "./view.js";
 
-export class DecodePage implements Page {
-  readonly title = "Decode";
+export class DecodePage extends Page {
   readonly element: HTMLElement;
   private readonly input = el("input", {
     id: "value",
@@ -18,7 +18,8 @@ export class DecodePage implements Page {
   private readonly problem = el("p", { class: "problem", role: "alert", hidden: true });
   private readonly answer = el("div");
 
-  constructor() {
+  constructor(shell: Shell) {
+    super();
     const form = el(
       "form",
       { class: "decode-form" },
@@ -46,24 +47,13 @@ export class DecodePage implements Page {
     );
     on(form, "submit", e => {
       e.preventDefault();
-      history.pushState(null, "", `/decode?value=${encodeURIComponent(this.input.value)}`);
-      void this.ask();
+      shell.choose({ value: this.input.value.trim() });
     });
-    this.readAddress();
   }
 
-  close(): void {
-    /* holds nothing */
-  }
-  setTheme(): void {
-    /* colours are in the style sheet */
-  }
-  setPaused(): void {
-    /* nothing moves here */
-  }
-
-  readAddress(): void {
-    this.input.value = new URLSearchParams(location.search).get("value") ?? "";
+  override show(view: View, before: View | null): void {
+    if (before?.value === view.value) return;
+    this.input.value = view.value;
     void this.ask();
   }
 

@@ -1,4 +1,6 @@
-// Numbers and times as people read them. SI prefixes, three significant digits, UTC.
+// Numbers and times as people read them: SI prefixes, three significant digits, the zone of the view.
+
+import type { Unit } from "./view.js";
 
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E"];
 
@@ -18,6 +20,14 @@ export function si(value: number, unit: string): [string, string] {
 const joined = ([number, unit]: [string, string]): string => (unit ? `${number} ${unit}` : number);
 
 export const bitRate = (bytes_per_s: number): string => joined(si(bytes_per_s * 8, "bit/s"));
+/** A rate in the unit of the view: bit/s of bytes, packets per second. */
+export const rateParts = (unit: Unit, per_s: number): [string, string] =>
+  unit === "packets" ? si(per_s, "pkt/s") : si(per_s * 8, "bit/s");
+export const rateWords = (unit: Unit, per_s: number): string => joined(rateParts(unit, per_s));
+export const amountWords = (unit: Unit, n: number): string =>
+  unit === "packets" ? joined(si(n, "pkt")) : byteCount(n);
+/** What a rate is measured in: frames on the wire, or IP packets without their frames. */
+export const RATE_UNITS: Record<Unit, string> = { bytes: "bit/s", ip_bytes: "bit/s of IP", packets: "pkt/s" };
 export const byteCount = (bytes: number): string => joined(si(bytes, "B"));
 
 export function count(n: number): string {
@@ -47,19 +57,81 @@ export function error(value: number, half_width: number, samples: number): strin
   return `± ${p >= 9.95 ? p.toFixed(0) : p >= 0.995 ? p.toFixed(1) : p.toFixed(2)} %`;
 }
 
-const two = (n: number): string => String(n).padStart(2, "0");
+// --- times, in the zone of the view -------------------------------------------------------------------
 
-export function clock(utc_s: number): string {
-  const d = new Date(utc_s * 1000);
-  return `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`;
+export type Zone = "utc" | "local";
+let shown: Zone = "utc";
+
+export function setZone(z: Zone): void {
+  shown = z;
 }
 
-export function hourMinute(utc_s: number): string {
-  return clock(utc_s).slice(0, 5);
+/** What stands beside every time: "UTC", "CET", "GMT+5:30". */
+export function zone(utc_s = Date.now() / 1000): string {
+  if (shown === "utc") return "UTC";
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(utc_s * 1000);
+  return parts.find(p => p.type === "timeZoneName")?.value ?? "local";
+}
+
+/** A date whose UTC fields are those of the zone shown. */
+function fields(utc_s: number): Date {
+  const d = new Date(utc_s * 1000);
+  return shown === "utc" ? d : new Date(utc_s * 1000 - d.getTimezoneOffset() * 60_000);
+}
+
+/** "2026-01-10T08:00:00" in the zone shown; "" when there is no such time. */
+function wall(utc_s: number): string {
+  const d = fields(utc_s);
+  return Number.isNaN(d.getTime()) ? "" : d.toISOString().slice(0, 19);
+}
+
+export const clock = (utc_s: number): string => wall(utc_s).slice(11);
+export const hourMinute = (utc_s: number): string => wall(utc_s).slice(11, 16);
+export const date = (utc_s: number): string => wall(utc_s).slice(0, 10);
+export const dateMinute = (utc_s: number): string => wall(utc_s).slice(0, 16).replace("T", " ");
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+export function dayMonth(utc_s: number): string {
+  const d = fields(utc_s);
+  return `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()] ?? ""}`;
+}
+
+export function yearMonth(utc_s: number): string {
+  const d = fields(utc_s);
+  return `${MONTHS[d.getUTCMonth()] ?? ""} ${d.getUTCFullYear()}`;
+}
+
+/** For whoever rounds to days and months: local getters give the fields of the zone shown. */
+export function zoneDate(utc_s: number): Date {
+  const d = new Date(utc_s * 1000);
+  return shown === "local"
+    ? d
+    : new Date(
+        d.getUTCFullYear(),
+        d.getUTCMonth(),
+        d.getUTCDate(),
+        d.getUTCHours(),
+        d.getUTCMinutes(),
+        d.getUTCSeconds(),
+        d.getUTCMilliseconds(),
+      );
 }
 
 export function dateTime(utc_s: number): string {
-  return `${new Date(utc_s * 1000).toISOString().slice(0, 10)} ${clock(utc_s)} UTC`;
+  return `${wall(utc_s).replace("T", " ")} ${zone(utc_s)}`;
+}
+
+/** "15:39 to 16:19 UTC", with the days when it is more than one. */
+export function spanOf(from_s: number, to_s: number): string {
+  const days = date(from_s) !== date(to_s) || Date.now() / 1000 - to_s > 86400;
+  const words = days ? dateMinute : to_s - from_s < 600 ? clock : hourMinute;
+  return `${words(from_s)} to ${words(to_s)} ${zone(to_s)}`;
+}
+
+/** As inputs for date and time want it, and back. */
+export const toInput = (utc_s: number): string => wall(Math.floor(utc_s));
+export function fromInput(value: string): number {
+  return Date.parse(shown === "utc" ? `${value}Z` : value) / 1000;
 }
 
 export function seconds(iso: string | null | undefined): number {

@@ -1,15 +1,14 @@
 // Every input with what it received, accepted, rejected and why; and the state of the observer itself.
 
-import { get, reason, type HealthAnswer, type Source } from "./api.js";
+import type { HealthAnswer, Source } from "./api.js";
 import { el, set, text } from "./dom.js";
 import { bitRate, byteCount, count, dateTime, duration, percent, seconds } from "./format.js";
-import type { Page } from "./page.js";
+import { Page, type Shell } from "./page.js";
 
-const POLL_MS = 2000;
 const STATUS = { ok: "All is well", degraded: "Something needs attention", down: "Down" };
 
-export class HealthPage implements Page {
-  readonly title = "Health";
+export class HealthPage extends Page {
+  override readonly health_every_ms = 2000;
   readonly element = el("div", { class: "health" });
   private readonly status = el("h1");
   private readonly reasons = el("ul", { class: "reasons" });
@@ -18,13 +17,10 @@ export class HealthPage implements Page {
   private readonly refusals = el("tbody");
   private readonly facts = el("div", { class: "columns" });
   private readonly events = el("tbody");
-  private readonly timer: number;
-  private paused = false;
-  private newest_s = NaN;
+  private answered = false;
 
-  constructor(
-    private readonly shell: { live(newest_s: number, connected: boolean, retry_in_s: number): void },
-  ) {
+  constructor(_shell: Shell) {
+    super();
     const table = (label: string, heads: [string, boolean][], body: HTMLElement): HTMLElement =>
       el(
         "div",
@@ -45,7 +41,7 @@ export class HealthPage implements Page {
         ),
       );
     this.element.append(
-      el("section", { class: "panel" }, this.status, this.reasons),
+      el("section", { class: "panel stales" }, this.status, this.reasons),
       el(
         "section",
         { class: "panel", id: "inputs" },
@@ -111,41 +107,17 @@ export class HealthPage implements Page {
         ),
       ),
     );
-    this.timer = setInterval(() => void this.poll(), POLL_MS);
-    void this.poll();
   }
 
-  close(): void {
-    clearInterval(this.timer);
-  }
-  setTheme(): void {
-    /* colours are in the style sheet */
-  }
-  setPaused(paused: boolean): void {
-    this.paused = paused;
-  }
-  readAddress(): void {
-    /* nothing of it is in the address */
+  override health(h: HealthAnswer, offset_s: number): void {
+    this.fill(h, offset_s);
+    if (!this.answered && location.hash)
+      // now the sections have their heights
+      document.getElementById(location.hash.slice(1))?.scrollIntoView();
+    this.answered = true;
   }
 
-  private async poll(): Promise<void> {
-    if (this.paused) return;
-    try {
-      const asked_ms = Date.now();
-      const health = await get<HealthAnswer>("health");
-      this.show(health, seconds(health.now) - (asked_ms + Date.now()) / 2000);
-      if (Number.isNaN(this.newest_s) && location.hash)
-        // now the sections have their heights
-        document.getElementById(location.hash.slice(1))?.scrollIntoView();
-      this.newest_s = Math.floor(seconds(health.now));
-      this.shell.live(this.newest_s, true, 0);
-    } catch (e) {
-      if (!this.status.textContent) text(this.status, `No answer: ${reason(e)}`);
-      this.shell.live(this.newest_s, false, POLL_MS / 1000);
-    }
-  }
-
-  private show(h: HealthAnswer, offset_s: number): void {
+  private fill(h: HealthAnswer, offset_s: number): void {
     const now_s = seconds(h.now);
     text(this.status, STATUS[h.status] ?? h.status);
     set(this.status, { "data-status": h.status });

@@ -21,7 +21,7 @@ const ITEMS = ["Inputs", "Loss", "Rejects", "Registry", "Database", "Clock"] as 
 type Item = (typeof ITEMS)[number];
 
 export class Strip {
-  readonly element = el("ul", { class: "strip", "aria-label": "Health" });
+  readonly element = el("ul", { class: "strip stales", "aria-label": "Health" });
   private readonly items = new Map<
     Item,
     { link: HTMLAnchorElement; mark: HTMLElement; words: HTMLElement; word: HTMLElement }

@@ -1,6 +1,6 @@
 // How a paint looks: as a pattern on the canvas, and as a small mark in tables and legends.
 
-import { paint, type Paint, type Theme } from "./colour.js";
+import type { Paint } from "./colour.js";
 import { svg } from "./dom.js";
 
 export function pattern(ctx: CanvasRenderingContext2D, p: Paint, pixel_ratio: number): CanvasPattern | null {
@@ -35,8 +35,7 @@ export function pattern(ctx: CanvasRenderingContext2D, p: Paint, pixel_ratio: nu
   return ctx.createPattern(tile, "repeat");
 }
 
-export function swatch(theme: Theme, experiment_id: number, activity_id: number): SVGElement {
-  const p = paint(theme, experiment_id, activity_id);
+export function swatch(p: Paint): SVGElement {
   const mark = svg("svg", { class: "swatch", viewBox: "0 0 12 12", "aria-hidden": "true" });
   const box = (opacity: number): SVGElement =>
     svg("rect", { width: 12, height: 12, rx: 2, fill: p.colour, "fill-opacity": opacity });

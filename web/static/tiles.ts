@@ -3,8 +3,10 @@
 import type { CoverageAnswer, Source } from "./api.js";
 import { withoutNoise } from "./coverage.js";
 import { el } from "./dom.js";
-import { count, error, percent, plural, si } from "./format.js";
-import { halfWidth, nothing, plus, type Amount, type History } from "./history.js";
+import { count, error, percent, plural, rateParts, si } from "./format.js";
+import { halfWidth, nothing, plus, type Amount } from "./layers.js";
+import type { Recent } from "./recent.js";
+import { rangeWords } from "./view.js";
 
 const TAGGED = new Set(["confirmed", "registered"]);
 const DIRECTIONS: readonly [string, string][] = [
@@ -16,29 +18,29 @@ const DIRECTIONS: readonly [string, string][] = [
 ];
 
 export class Tiles {
-  readonly element = el("section", { class: "tiles", "aria-label": "Rates now" });
+  readonly element = el("section", { class: "tiles stales", "aria-label": "Rates now" });
 
   /** `source`: the chosen one, whose interfaces' speed the rates are held against. */
   show(
-    history: History,
+    recent: Recent,
     coverage: CoverageAnswer | null,
     source: Source | undefined,
     fireflies: boolean,
   ): void {
-    const observed_s = history.recentSeconds();
-    const tiles = directions(history, observed_s, source);
+    const observed_s = recent.recentSeconds();
+    const tiles = directions(recent, observed_s, source);
     if (coverage)
       tiles.push(
         tile(
           "tagged",
           "Tagged",
           [percent(coverage.tagged_share).replace(" %", ""), "%"],
-          `of the bytes, ${history.range.words}; ${withoutNoise(coverage)}`,
+          `of the bytes, ${rangeWords(recent.range)}; ${withoutNoise(coverage)}`,
           coverage.tagged_share,
         ),
       );
     if (fireflies) {
-      const { starts, ongoings, ends } = history.recentClaims();
+      const { starts, ongoings, ends } = recent.recentClaims();
       const rate = (starts + ongoings + ends) / observed_s;
       tiles.push(
         tile(
@@ -54,10 +56,10 @@ export class Tiles {
   }
 }
 
-function directions(history: History, observed_s: number, source: Source | undefined): HTMLElement[] {
+function directions(recent: Recent, observed_s: number, source: Source | undefined): HTMLElement[] {
   const by = new Map<string, { all: Amount; tagged: Amount }>();
-  for (const { key, total, now } of history.sums("", k => `${k.direction} ${TAGGED.has(k.grade)}`).values()) {
-    if (!total.bytes && !now.bytes) continue;
+  for (const { key, total, now } of recent.sums(k => `${k.direction} ${TAGGED.has(k.grade)}`).values()) {
+    if (!total.value && !now.value) continue;
     let d = by.get(key.direction);
     if (!d) by.set(key.direction, (d = { all: nothing(), tagged: nothing() }));
     plus(d.all, now);
@@ -68,21 +70,22 @@ function directions(history: History, observed_s: number, source: Source | undef
   return DIRECTIONS.filter(([id]) => by.has(id) || (both && (id === "in" || id === "out"))).map(
     ([id, name]) => {
       const { all, tagged } = by.get(id) ?? { all: nothing(), tagged: nothing() };
-      const bytes_per_s = all.bytes / observed_s;
+      const per_s = all.value / observed_s;
       const small = [
-        error(all.bytes, halfWidth(all.variance), all.samples),
-        all.bytes > 0 && `${percent(tagged.bytes / all.bytes)} tagged`,
+        error(all.value, halfWidth(all.variance), all.samples),
+        all.value > 0 && `${percent(tagged.value / all.value)} tagged`,
         source?.if_speed_bps &&
           id !== "unknown" &&
-          `${percent((bytes_per_s * 8) / source.if_speed_bps)} of capacity`,
+          recent.unit !== "packets" &&
+          `${percent((per_s * 8) / source.if_speed_bps)} of capacity`,
         id === "unknown" && (both ? "no IP addresses" : "site.prefixes would tell them apart"),
       ];
       return tile(
         id,
         name || (both ? "No direction" : "In and out now"),
-        si(bytes_per_s * 8, "bit/s"),
+        rateParts(recent.unit, per_s),
         small.filter(Boolean).join("; "),
-        bytes_per_s,
+        per_s,
       );
     },
   );

@@ -1,0 +1,13 @@
+// Sites: not drawn yet.
+
+import { el } from "./dom.js";
+import { Page } from "./page.js";
+
+export class SitesPage extends Page {
+  readonly element = el(
+    "section",
+    { class: "panel" },
+    el("h1", {}, "Sites"),
+    el("p", {}, "This page has yet to come."),
+  );
+}
