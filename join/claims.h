@@ -21,13 +21,15 @@ void claims_close(struct claims *c);
 int claims_configure(struct claims *c, const struct claims_config *cfg);
 void claims_set_registered(struct claims *c, const struct scitag_set *registered);
 
-/* Called with a claim that is over or replaced, before it leaves the table. */
+/* Called once for each claim, when it is over (and an ended one was kept JOIN_WINDOW_S) or replaced, before it
+ * leaves the table. It may call claims_at and claims_odd. */
 typedef void (*claim_over)(void *arg, uint32_t at, const struct claim *c);
 
 /* A firefly: makes, updates, closes or supersedes. Copies (to the destination and to collectors, within
- * JOIN_WINDOW_S, same state and times) are counted and change nothing. Returns the claim's number, or TABLE_NONE when it made
- * none (a lone duplicate). A full table lets go first of what is unjoined and a stranger's, then of what is unjoined, then
- * of the rest; the oldest first. */
+ * JOIN_WINDOW_S, same state and times), and what the other end says of the same flow, are counted and change
+ * nothing. Returns the number of the claim it belongs to, or TABLE_NONE: it is late and its claim is gone, or the
+ * table is full. A full table lets go first of what is unjoined and a stranger's, then of what is unjoined, then
+ * of the rest; what has ended and then the oldest first. For a stranger's only the first of these. */
 uint32_t claims_hear(struct claims *c, const struct heard *h, claim_over over, void *arg);
 /* Give up what is silent for too long, or ended and kept long enough; a bounded number a call. */
 void claims_tick(struct claims *c, int64_t now_utc_us, claim_over over, void *arg);
@@ -57,5 +59,6 @@ int claims_take(struct claims *c, int64_t now_utc_s, struct claim_row **rows, si
 void claims_status(const struct claims *c, uint32_t *count, uint64_t *begun, uint64_t *joined,
 		   uint64_t *superseded, uint64_t *expired, uint64_t *evicted,
 		   uint64_t *duplicates);
+size_t claims_memory_bytes(const struct claims *c); /* reserved */
 
 #endif

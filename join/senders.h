@@ -1,5 +1,6 @@
 /* Who sends fireflies, and what is odd about them: one entry for each address that sent one. When the
- * table is full, the sender that was silent for longest is forgotten. Inside of join; one thread. */
+ * table is full, the sender that was silent for longest is forgotten: of the strangers first, then of those
+ * without a joined claim; for a new stranger only another stranger is. Inside of join; one thread. */
 #ifndef JOIN_SENDERS_H
 #define JOIN_SENDERS_H
 
@@ -33,13 +34,19 @@ struct senders; /* opaque */
 
 struct senders *senders_open(void); /* NULL: no memory */
 void senders_close(struct senders *s);
-/* A firefly of claim c was heard. */
-void senders_heard(struct senders *s, const struct claim *c, int is_duplicate);
+/* A firefly of claim c was heard from c->sender_ip, c not yet counting it: a first one is a claim more.
+ * is_duplicate: it changes nothing. Returns how far its sender's clock is behind ours, in us: the median of its
+ * newest nine; CLOCK_NEVER not known. */
+int64_t senders_heard(struct senders *s, const struct claim *c, int is_duplicate);
+/* A flow was seen for claim c, the first time. */
+void senders_joined(struct senders *s, const struct claim *c);
 /* Claim c got this oddity (bit number), once a claim. */
 void senders_odd(struct senders *s, const struct claim *c, unsigned int bit);
-/* Claim c is over or was joined: v as it stands. `grade`: what its flow came to, GRADE_UNTAGGED none. */
+/* A claim is over, once a claim: its flow's grade is counted, and, if it was joined, what it claimed and what
+ * was seen. v->flow may be all zero: no flow. */
 void senders_outcome(struct senders *s, const struct flow_view *v);
 size_t senders_list(const struct senders *s, struct sender *out, size_t cap); /* newest first */
 size_t senders_count(const struct senders *s);
+size_t senders_memory_bytes(const struct senders *s); /* reserved */
 
 #endif
