@@ -13,13 +13,17 @@
 #include "base/log.h"
 #include "marker/announce.h"
 
-#define LAST_WORDS_NS (2 * NS_PER_S) /* that END of all flows may take at a stop */
+#define LAST_WORDS_NS (2 * NS_PER_S)  /* that END of all flows may take at a stop */
+#define SAVE_NS       NS_PER_S        /* between two writings of the flows at the least, */
+#define SAVE_SHARE    100             /* nor for a longer share of the time than one in so many, */
+#define SAVE_IDLE_NS  (60 * NS_PER_S) /* and if nothing changes this often, lest they look old */
 
 struct parts { /* what a reload may change */
 	struct sender *sender;
 	struct source_map *map;
 	struct tcp_info_reader *tcp;
-	struct emitter *emitter; /* NULL: fireflies of our own are off */
+	struct emitter *emitter; /* NULL: no flow is wanted */
+	int speaks;              /* fireflies of our own are on */
 	struct relay *relay;     /* NULL: no listener */
 	char listener[80];
 };
@@ -28,9 +32,10 @@ struct announce {
 	int epoll_fd, timer_fd, open;
 	int64_t armed_mono_ns;
 	char flows_path[160];
+	uint64_t saved_changes;
+	int64_t saved_mono_ns, save_took_ns;
 	struct parts parts;
-	void (*relayed)(void *arg, const struct rules_flow_event *e);
-	void *arg;
+	struct announce_hooks hooks;
 };
 
 static struct emitter_time now(void)
@@ -72,6 +77,13 @@ static int look_at_all(void *arg,
 	struct announce *a = arg;
 
 	return tcp_info_each(a->parts.tcp, each, each_arg);
+}
+
+static int count(void *arg, const struct flow_key *key, uint64_t *sent_bytes)
+{
+	struct announce *a = arg;
+
+	return a->hooks.count(a->hooks.arg, key, sent_bytes);
 }
 
 static void map_source(void *arg, struct flow_key *key)
@@ -123,18 +135,41 @@ static int open_sender(struct sender **out, const struct marker_config *cfg)
 	return 0;
 }
 
+/* Series of single flows want them known, even if nothing is said of them. */
+static int wants_emitter(const struct marker_config *cfg)
+{
+	return cfg->firefly || (cfg->exporter && cfg->exporter_flows_max);
+}
+
+static enum enrich_form form_of(const struct marker_config *cfg)
+{
+	return cfg->enrichment_mode == MARKER_ENRICH_COMPATIBLE ? ENRICH_COMPATIBLE
+	       : cfg->enrichment_mode == MARKER_ENRICH_FULL     ? ENRICH_FULL
+								: ENRICH_LEAN;
+}
+
+static void want_details(struct tcp_info_reader *tcp, const struct marker_config *cfg)
+{
+	tcp_info_want_details(tcp, cfg->firefly && cfg->enrich && form_of(cfg) != ENRICH_LEAN,
+			      (uint8_t)cfg->netlink_ext);
+}
+
 static struct emitter_options emitter_options(const struct marker_config *cfg, const char *host)
 {
 	return (struct emitter_options){.flows_max = (size_t)cfg->flows_max,
 					.ongoing_s = cfg->ongoing_s,
 					.enrich = cfg->enrich,
+					.form = form_of(cfg),
+					.max_bytes = (size_t)cfg->firefly_max_bytes,
 					.bare = !cfg->prepend_syslog,
+					.mute = !cfg->firefly,
 					.host = host};
 }
 
 static int open_emitter(struct announce *a, struct parts *p, const struct marker_config *cfg)
 {
-	const struct emitter_hooks hooks = {may, send_firefly, look, look_at_all, map_source, a};
+	const struct emitter_hooks hooks = {may,   send_firefly, look, look_at_all,
+					    count, map_source,   a};
 	struct emitter_options options;
 	char host[64] = "";
 	int err;
@@ -142,6 +177,8 @@ static int open_emitter(struct announce *a, struct parts *p, const struct marker
 	gethostname(host, sizeof(host) - 1);
 	options = emitter_options(cfg, host);
 	err = tcp_info_open(&p->tcp);
+	if (!err)
+		want_details(p->tcp, cfg);
 	if (!err)
 		err = emitter_open(&p->emitter, &options, &hooks);
 	if (!err)
@@ -217,7 +254,7 @@ int announce_reload(struct announce *a, const struct marker_config *cfg)
 	err = open_sender(&next.sender, cfg);
 	if (!err && cfg->firefly)
 		err = source_map_open(&next.map, &cfg->stun_mapping, &cfg->stun_servers);
-	if (!err && cfg->firefly && !old->emitter)
+	if (!err && wants_emitter(cfg) && !old->emitter)
 		err = open_emitter(a, &next, cfg);
 	same = cfg->listener && is_same_listener(a, cfg);
 	if (!err && cfg->listener && !same)
@@ -226,16 +263,18 @@ int announce_reload(struct announce *a, const struct marker_config *cfg)
 		close_parts(&next);
 		return err;
 	}
-	if (old->emitter && cfg->firefly) {
+	if (old->emitter && wants_emitter(cfg)) {
 		struct emitter_options options = emitter_options(cfg, NULL);
 
 		emitter_set(old->emitter, &options);
+		want_details(old->tcp, cfg);
 		next.emitter = old->emitter;
 		next.tcp = old->tcp;
 		old->emitter = NULL;
 		old->tcp = NULL;
 	} else if (old->emitter) {
 		say_goodbye(a);
+		unlink(a->flows_path);
 	}
 	if (same) {
 		next.relay = old->relay;
@@ -243,33 +282,68 @@ int announce_reload(struct announce *a, const struct marker_config *cfg)
 		relay_set_sender(next.relay, next.sender);
 		old->relay = NULL;
 	}
+	next.speaks = cfg->firefly;
 	close_parts(old);
 	a->parts = next;
-	if (cfg->firefly && cfg->enrich && cfg->enrichment_mode)
-		log_msg(LOG_LEVEL_WARN, "announce",
-			"enrichmentMode: the lean set is what fireflies tell, with rtt in ms "
-			"beside it");
 	return 0;
 }
 
 /* --- from one process to the next --------------------------------------------------------------- */
 
-static void leave_flows(struct announce *a)
+/* Beside the old file first: one of them is always there, and whole. */
+static int save_flows(struct announce *a)
 {
-	int fd, n = -EIO;
+	char path[sizeof(a->flows_path) + 4];
 	FILE *to = NULL;
+	int fd, n = -EIO;
 
-	say_what_is_due(a);
-	unlink(a->flows_path); /* whoever made it */
-	fd = open(a->flows_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	snprintf(path, sizeof(path), "%s.new", a->flows_path);
+	unlink(path); /* whoever made it */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		to = fdopen(fd, "w");
-	if (to) {
-		n = emitter_save(a->parts.emitter, to, now());
-		fclose(to);
-	}
+	if (!to)
+		return -errno;
+	n = emitter_save(a->parts.emitter, to, now());
+	if (fclose(to) && n >= 0)
+		n = -EIO;
+	if (n >= 0 && rename(path, a->flows_path))
+		n = -errno;
 	if (n < 0)
-		log_fail(n, "announce", "leave the flows in %s", a->flows_path);
+		unlink(path);
+	return n < 0 ? n : 0;
+}
+
+/* For a successor of one that is killed. */
+static void save_flows_now_and_then(struct announce *a)
+{
+	int64_t start_mono_ns = clock_mono_ns(), waited_ns = start_mono_ns - a->saved_mono_ns;
+	uint64_t changes = emitter_changes(a->parts.emitter);
+	int err;
+
+	if (waited_ns < SAVE_NS || waited_ns < SAVE_SHARE * a->save_took_ns ||
+	    (changes == a->saved_changes && (!changes || waited_ns < SAVE_IDLE_NS)))
+		return;
+	err = save_flows(a);
+	a->saved_changes = changes;
+	a->saved_mono_ns = clock_mono_ns();
+	a->save_took_ns = a->saved_mono_ns - start_mono_ns;
+	if (err) {
+		static struct log_limit limit;
+
+		log_limited(&limit, LOG_LEVEL_WARN, "announce", "write the flows to %s: %s",
+			    a->flows_path, strerror(-err));
+	}
+}
+
+static void leave_flows(struct announce *a)
+{
+	int err;
+
+	say_what_is_due(a);
+	err = save_flows(a);
+	if (err)
+		log_fail(err, "announce", "leave the flows in %s", a->flows_path);
 }
 
 static void take_flows(struct announce *a)
@@ -287,7 +361,6 @@ static void take_flows(struct announce *a)
 	}
 	n = emitter_load(a->parts.emitter, from, now());
 	fclose(from);
-	unlink(a->flows_path);
 	if (n < 0)
 		log_fail(n, "announce", "flows in %s", a->flows_path);
 	else
@@ -297,15 +370,14 @@ static void take_flows(struct announce *a)
 /* --- life --------------------------------------------------------------------------------------- */
 
 int announce_open(struct announce **out, const struct marker_config *cfg,
-		  void (*relayed)(void *arg, const struct rules_flow_event *e), void *arg)
+		  const struct announce_hooks *hooks)
 {
 	struct announce *a = calloc(1, sizeof(*a));
 	int err;
 
 	if (!a)
 		return log_fail(-ENOMEM, "announce", "open");
-	a->relayed = relayed;
-	a->arg = arg;
+	a->hooks = *hooks;
 	a->armed_mono_ns = INT64_MAX;
 	snprintf(a->flows_path, sizeof(a->flows_path), "%s.flows", cfg->control_path);
 	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -328,10 +400,12 @@ void announce_close(struct announce *a, int quietly)
 {
 	if (!a)
 		return;
-	if (a->open && a->parts.emitter && quietly)
+	if (a->open && a->parts.emitter && quietly) {
 		leave_flows(a);
-	else if (a->open && a->parts.emitter)
+	} else if (a->open && a->parts.emitter) {
 		say_goodbye(a);
+		unlink(a->flows_path);
+	}
 	close_parts(&a->parts);
 	if (a->timer_fd >= 0)
 		close(a->timer_fd);
@@ -386,7 +460,7 @@ void announce_serve(struct announce *a)
 	if (a->parts.emitter)
 		hear_of_sockets(a);
 	if (a->parts.relay)
-		relay_drain(a->parts.relay, a->relayed, a->arg);
+		relay_drain(a->parts.relay, a->hooks.relayed, a->hooks.arg);
 	run(a);
 }
 
@@ -397,6 +471,8 @@ void announce_tick(struct announce *a)
 	if (a->parts.map)
 		source_map_tick(a->parts.map, clock_mono_ns());
 	run(a);
+	if (a->parts.emitter)
+		save_flows_now_and_then(a);
 }
 
 int announce_event(struct announce *a, const struct rules_flow_event *e)
@@ -428,14 +504,23 @@ void announce_end(struct announce *a, const struct flow_key *key)
 	emitter_lapse(a->parts.emitter, key, now());
 }
 
+void announce_each(const struct announce *a,
+		   void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag),
+		   void *arg)
+{
+	if (a && a->parts.emitter)
+		emitter_each(a->parts.emitter, each, arg);
+}
+
 void announce_count(const struct announce *a, struct announce_counters *out)
 {
 	memset(out, 0, sizeof(*out));
-	out->emits = a->parts.emitter != NULL;
+	out->emits = a->parts.speaks;
 	out->relays = a->parts.relay != NULL;
 	if (a->parts.emitter) {
 		emitter_count(a->parts.emitter, &out->emitter);
-		source_map_count(a->parts.map, &out->stun);
+		if (a->parts.map)
+			source_map_count(a->parts.map, &out->stun);
 	}
 	if (a->parts.relay)
 		relay_count(a->parts.relay, &out->relay);

@@ -14,10 +14,17 @@
 
 struct announce; /* opaque */
 
-/* relayed is told of every flow event that a local program's firefly names: to be marked, not to be
- * announced again. cfg is copied from. Flows that a predecessor left, go on. */
+struct announce_hooks {
+	/* every flow event that a local program's firefly names: to be marked, not to be announced */
+	void (*relayed)(void *arg, const struct rules_flow_event *e);
+	/* payload sent in a flow that is marked, as its mark counted; -ENOENT */
+	int (*count)(void *arg, const struct flow_key *key, uint64_t *sent_bytes);
+	void *arg;
+};
+
+/* cfg is copied from. Flows that a predecessor left, willingly or not, go on. */
 int announce_open(struct announce **out, const struct marker_config *cfg,
-		  void (*relayed)(void *arg, const struct rules_flow_event *e), void *arg);
+		  const struct announce_hooks *hooks);
 /* As cfg has it now. On failure all stays as it was. */
 int announce_reload(struct announce *a, const struct marker_config *cfg);
 /* Says END of all that is announced, but waits for the rate no longer than two seconds. quietly:
@@ -37,6 +44,10 @@ void announce_tick(struct announce *a);
 int announce_event(struct announce *a, const struct rules_flow_event *e);
 /* A mark ended, for whatever reason. */
 void announce_end(struct announce *a, const struct flow_key *key);
+/* Call each for every flow that is announced, which it may end. */
+void announce_each(const struct announce *a,
+		   void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag),
+		   void *arg);
 
 /* For status; members of parts that are not configured stay zero. */
 struct announce_counters {

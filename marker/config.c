@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "marker/config.h"
+#include "marker/emitter.h"
 #include "marker/rules.h"
 #include "marker/sender.h"
 
@@ -669,8 +670,23 @@ static const struct opt options[] = {
 	 .offset = AT(enrichment_mode),
 	 .choices = enrichments,
 	 .default_text = "lean",
-	 .help = "flowd-go's; fireflies tell the lean set, whatever is asked for, with rtt in ms "
-		 "beside it."},
+	 .help = "flowd-go's: lean; compatible: flowd's names, times in ms; \"\": as much as fits "
+		 "in maxBytes, the lean set first."},
+	{.key = "backends.firefly.maxBytes",
+	 .type = OPT_INT,
+	 .offset = AT(firefly_max_bytes),
+	 .min = 1000,
+	 .max = EMITTER_BYTES_MAX,
+	 .default_text = "1400",
+	 .help = "Of a firefly, in the modes other than lean: what makes it longer is left out. "
+		 "flowd-go's \"\" needs about 2000, two frames at MTU 1500."},
+	{.key = "backends.firefly.wildcardFlows",
+	 .type = OPT_INT,
+	 .offset = AT(wildcard_flows),
+	 .max = 65536,
+	 .default_text = "10000",
+	 .help = "Connections under wildcards (matchAll, perfSONAR, rules) that are announced at a "
+		 "time; the rest is counted. 0: none."},
 	{.key = "backends.firefly.stun.manualMapping",
 	 .type = OPT_MAP,
 	 .offset = AT(stun_mapping),

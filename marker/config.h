@@ -86,6 +86,8 @@ struct marker_config {
 	uint64_t ongoing_s;          /* 0: never */
 	int64_t firefly_rate_per_s;  /* 0: no limit */
 	int enrich, enrichment_mode;
+	int64_t firefly_max_bytes;
+	int64_t wildcard_flows; /* connections under wildcards that are announced at a time */
 	struct opt_map stun_mapping;
 	struct opt_texts stun_servers;
 

@@ -19,11 +19,13 @@ struct row {
 	uint8_t list;
 	uint8_t started, ended; /* its START is out; it has ended, END is due */
 	uint8_t sampled;        /* last is something */
+	uint8_t counted;        /* wire_bytes is */
 	uint32_t bucket_next, prev, next;
 	int64_t start_utc_us, end_utc_us;
 	int64_t due_mono_ns; /* of the next ONGOING, on LIST_LIVE */
 	int64_t sampled_mono_ns;
 	uint64_t sent_before_bytes, received_before_bytes; /* by the connection, at START */
+	uint64_t wire_before_bytes, wire_bytes; /* as the mark counted, at START and last */
 	struct tcp_sample last;
 	char application[64];
 };
@@ -36,11 +38,13 @@ struct emitter {
 	struct emitter_options options;
 	struct emitter_hooks hooks;
 	char host[64];
-	struct row *rows; /* 1..flows_max; 0 stands for none */
+	struct row *rows;           /* 1..flows_max; 0 stands for none */
+	struct tcp_detail *details; /* of the rows; NULL unless a form needs them */
 	uint32_t *buckets;
 	uint32_t n_buckets, n_used, free; /* rows that were ever used; those that are free again */
 	struct list lists[LIST_COUNT];
 	struct emitter_counters counters;
+	uint64_t changes;
 	uint64_t secret;
 };
 
@@ -106,10 +110,13 @@ static struct row *add(struct emitter *e, const struct flow_key *key)
 		return NULL;
 	row = &e->rows[i];
 	memset(row, 0, sizeof(*row));
+	if (e->details)
+		e->details[i].has = 0;
 	row->key = *key;
 	row->bucket_next = *bucket;
 	*bucket = i;
 	e->counters.active++;
+	e->changes++;
 	return row;
 }
 
@@ -124,6 +131,7 @@ static void take_out(struct emitter *e, struct row *row)
 	row->next = e->free;
 	e->free = self;
 	e->counters.active--;
+	e->changes++;
 }
 
 int emitter_open(struct emitter **out, const struct emitter_options *options,
@@ -136,17 +144,18 @@ int emitter_open(struct emitter **out, const struct emitter_options *options,
 	e->n_buckets = 64;
 	while (e->n_buckets < options->flows_max)
 		e->n_buckets *= 2;
-	e->options = *options;
 	e->hooks = *hooks;
 	if (getrandom(&e->secret, sizeof(e->secret), 0) != sizeof(e->secret))
 		e->secret = (uint64_t)clock_mono_ns();
 	snprintf(e->host, sizeof(e->host), "%s", options->host ? options->host : "");
+	e->options.flows_max = options->flows_max;
 	e->rows = calloc(options->flows_max + 1, sizeof(*e->rows));
 	e->buckets = calloc(e->n_buckets, sizeof(*e->buckets));
 	if (!e->rows || !e->buckets) {
 		emitter_close(e);
 		return -ENOMEM;
 	}
+	emitter_set(e, options);
 	*out = e;
 	return 0;
 }
@@ -156,6 +165,7 @@ void emitter_close(struct emitter *e)
 	if (!e)
 		return;
 	free(e->rows);
+	free(e->details);
 	free(e->buckets);
 	free(e);
 }
@@ -166,6 +176,9 @@ void emitter_set(struct emitter *e, const struct emitter_options *options)
 
 	e->options = *options;
 	e->options.flows_max = flows_max;
+	/* where no row of it was touched it costs nothing; without it fireflies say less */
+	if (options->enrich && options->form != ENRICH_LEAN && !e->details)
+		e->details = calloc(flows_max + 1, sizeof(*e->details));
 }
 
 /* --- what is said ------------------------------------------------------------------------------ */
@@ -188,24 +201,32 @@ static void say(struct emitter *e, const struct row *row, enum firefly_state sta
 			     .dst_to_src_bytes = FIREFLY_BYTES_UNSAID,
 			     .rtt_us = FIREFLY_RTT_UNSAID,
 			     .app = APPLICATION};
-	char buf[FIREFLY_EMIT_MAX_BYTES];
+	char buf[EMITTER_BYTES_MAX];
+	const struct tcp_detail *detail = e->details ? &e->details[row - e->rows] : NULL;
 	const char *start = buf;
-	int len_bytes;
+	int len_bytes, enrich = row->sampled && e->options.enrich;
 
+	if (e->options.mute)
+		return;
 	memcpy(ff.host, e->host, sizeof(ff.host));
 	memcpy(ff.application, row->application, sizeof(ff.application));
 	e->hooks.map(e->hooks.arg, &ff.key);
 	if (row->sampled && state != FIREFLY_START) {
 		ff.src_to_dst_bytes = since(row->last.sent_bytes, row->sent_before_bytes);
 		ff.dst_to_src_bytes = since(row->last.received_bytes, row->received_before_bytes);
+	} else if (row->counted && state != FIREFLY_START) {
+		ff.src_to_dst_bytes = since(row->wire_bytes, row->wire_before_bytes);
 	}
-	if (row->sampled && e->options.enrich) {
+	if (enrich && e->options.form == ENRICH_LEAN) {
 		ff.rtt_us = row->last.rtt_us;
 		ff.tcp = row->last.tcp;
 	}
 	len_bytes = firefly_emit(&ff, buf, sizeof(buf));
 	if (len_bytes < 0)
 		return; /* cannot be: the required members are far shorter */
+	if (enrich && e->options.form != ENRICH_LEAN && detail && detail->has)
+		len_bytes = (int)enrich_append(buf, (size_t)len_bytes, e->options.max_bytes,
+					       e->options.form, detail);
 	if (e->options.bare) {
 		start = memchr(buf, '{', (size_t)len_bytes);
 		len_bytes -= (int)(start - buf);
@@ -216,14 +237,32 @@ static void say(struct emitter *e, const struct row *row, enum firefly_state sta
 
 /* --- what is known of the connection ----------------------------------------------------------- */
 
-static void keep(struct row *row, const struct tcp_sample *s, int64_t now_mono_ns)
+static void keep_detail(struct tcp_detail *kept, const struct tcp_detail *d)
+{
+	struct tcp_detail old = *kept;
+
+	*kept = *d;
+	if (!d->congestion[0])
+		memcpy(kept->congestion, old.congestion, sizeof(old.congestion));
+}
+
+/* The last word of a connection leaves the algorithm out: the one before is believed. */
+static void keep(struct emitter *e, struct row *row, const struct tcp_sample *s,
+		 int64_t now_mono_ns)
 {
 	struct tcp_sample old = row->last;
+	uint64_t more_bytes = (uint64_t)old.syn + s->fin;
 
 	row->last = *s;
-	/* the last word of a connection leaves the algorithm out */
+	row->last.detail = NULL;
+	if (s->rough) {
+		row->last.syn = old.syn;
+		row->last.sent_bytes -= more_bytes < s->sent_bytes ? more_bytes : s->sent_bytes;
+	}
 	if (!s->tcp.congestion[0])
 		memcpy(row->last.tcp.congestion, old.tcp.congestion, sizeof(old.tcp.congestion));
+	if (e->details && s->detail)
+		keep_detail(&e->details[row - e->rows], s->detail);
 	row->sampled = 1;
 	row->sampled_mono_ns = now_mono_ns;
 }
@@ -239,7 +278,9 @@ static int look(struct emitter *e, struct row *row, int64_t now_mono_ns)
 	int err = e->hooks.look(e->hooks.arg, &row->key, row->last.cookie, &s);
 
 	if (!err)
-		keep(row, &s, now_mono_ns);
+		keep(e, row, &s, now_mono_ns);
+	else if (!row->sampled && !e->hooks.count(e->hooks.arg, &row->key, &row->wire_bytes))
+		row->counted = 1;
 	return err;
 }
 
@@ -254,7 +295,7 @@ static void take_sample(void *arg, const struct flow_key *key, const struct tcp_
 	struct row *row = find(l->e, key);
 
 	if (row && !row->ended && (!row->last.cookie || row->last.cookie == s->cookie))
-		keep(row, s, l->now_mono_ns);
+		keep(l->e, row, s, l->now_mono_ns);
 }
 
 /* Many at a time share one question. */
@@ -289,6 +330,7 @@ static void finish(struct emitter *e, struct row *row, int64_t now_utc_us)
 static void end(struct emitter *e, struct row *row, int64_t end_utc_us)
 {
 	row->ended = 1;
+	e->changes++;
 	row->end_utc_us = end_utc_us > row->start_utc_us ? end_utc_us : row->start_utc_us;
 	if (row->list != LIST_DUE)
 		enlist(e, row, LIST_DUE);
@@ -332,6 +374,7 @@ int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag t
 		row->sent_before_bytes = row->last.sent_bytes;
 		row->received_before_bytes = row->last.received_bytes;
 	}
+	row->wire_before_bytes = row->wire_bytes;
 	enlist(e, row, LIST_DUE);
 	e->counters.started++;
 	return 0;
@@ -356,8 +399,8 @@ int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_u
 void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tcp_sample *s,
 		  struct emitter_time now)
 {
+	struct tcp_sample last = *s, live;
 	struct row *row = find(e, key);
-	struct tcp_sample live;
 
 	if (!row || row->ended)
 		return;
@@ -365,7 +408,9 @@ void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tc
 	if (row->last.cookie ? row->last.cookie != s->cookie
 			     : !e->hooks.look(e->hooks.arg, key, 0, &live))
 		return;
-	keep(row, s, now.mono_ns);
+	if (!row->last.cookie)
+		last.detail = NULL; /* it is of what was asked for meanwhile */
+	keep(e, row, &last, now.mono_ns);
 	end_quietly(e, row, now.utc_us);
 }
 
@@ -419,70 +464,114 @@ struct saved_head {
 struct saved_row {
 	struct flow_key key;
 	struct scitag tag;
-	uint32_t sampled;
-	int64_t start_utc_us;
+	uint8_t started, ended, sampled, counted;
+	int64_t start_utc_us, end_utc_us;
 	uint64_t sent_before_bytes, received_before_bytes;
+	uint64_t wire_before_bytes, wire_bytes;
 	struct tcp_sample last;
 	char application[64];
 };
 
-static const char saved_magic[8] = "firefly1";
+static const char saved_magic[8] = "firefly2";
+
+static int save_row(const struct row *row, FILE *to)
+{
+	struct saved_row s = {.key = row->key,
+			      .tag = row->tag,
+			      .started = row->started,
+			      .ended = row->ended,
+			      .sampled = row->sampled,
+			      .counted = row->counted,
+			      .start_utc_us = row->start_utc_us,
+			      .end_utc_us = row->end_utc_us,
+			      .sent_before_bytes = row->sent_before_bytes,
+			      .received_before_bytes = row->received_before_bytes,
+			      .wire_before_bytes = row->wire_before_bytes,
+			      .wire_bytes = row->wire_bytes,
+			      .last = row->last};
+
+	memcpy(s.application, row->application, sizeof(s.application));
+	return fwrite(&s, sizeof(s), 1, to) == 1;
+}
 
 int emitter_save(const struct emitter *e, FILE *to, struct emitter_time now)
 {
+	static const int lists[] = {LIST_LIVE, LIST_DUE};
 	struct saved_head head = {.row_bytes = sizeof(struct saved_row), .utc_us = now.utc_us};
 	int n = 0;
 
 	memcpy(head.magic, saved_magic, sizeof(head.magic));
 	fwrite(&head, sizeof(head), 1, to);
-	for (uint32_t i = e->lists[LIST_LIVE].head; i; i = e->rows[i].next) {
-		const struct row *row = &e->rows[i];
-		struct saved_row s = {.key = row->key,
-				      .tag = row->tag,
-				      .sampled = row->sampled,
-				      .start_utc_us = row->start_utc_us,
-				      .sent_before_bytes = row->sent_before_bytes,
-				      .received_before_bytes = row->received_before_bytes,
-				      .last = row->last};
-
-		memcpy(s.application, row->application, sizeof(s.application));
-		n += fwrite(&s, sizeof(s), 1, to) == 1;
-	}
+	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++)
+		for (uint32_t i = e->lists[lists[l]].head; i; i = e->rows[i].next)
+			n += save_row(&e->rows[i], to);
 	return fflush(to) || ferror(to) ? -EIO : n;
+}
+
+static void load_row(struct emitter *e, const struct saved_row *s, struct emitter_time now)
+{
+	struct row *row = find(e, &s->key) ? NULL : add(e, &s->key);
+
+	if (!row)
+		return;
+	row->tag = s->tag;
+	row->started = s->started != 0;
+	row->ended = s->ended != 0;
+	row->sampled = s->sampled != 0;
+	row->counted = s->counted != 0;
+	row->start_utc_us = s->start_utc_us;
+	row->end_utc_us = s->end_utc_us;
+	row->sent_before_bytes = s->sent_before_bytes;
+	row->received_before_bytes = s->received_before_bytes;
+	row->wire_before_bytes = s->wire_before_bytes;
+	row->wire_bytes = s->wire_bytes;
+	row->last = s->last;
+	row->last.detail = NULL;
+	row->sampled_mono_ns = now.mono_ns - FRESH_NS;
+	snprintf(row->application, sizeof(row->application), "%.*s",
+		 (int)sizeof(s->application) - 1, s->application);
+	row->due_mono_ns = now.mono_ns; /* did its connection end meanwhile? */
+	enlist(e, row, row->started && !row->ended ? LIST_LIVE : LIST_DUE);
 }
 
 int emitter_load(struct emitter *e, FILE *from, struct emitter_time now)
 {
+	size_t before = e->counters.active;
 	struct saved_head head;
 	struct saved_row s;
-	int n = 0;
 
 	if (fread(&head, sizeof(head), 1, from) != 1 ||
 	    memcmp(head.magic, saved_magic, sizeof(head.magic)) || head.row_bytes != sizeof(s))
 		return -EBADMSG;
 	if (now.utc_us < head.utc_us || now.utc_us - head.utc_us > EMITTER_HANDOVER_S * US_PER_S)
 		return -ESTALE;
-	while (fread(&s, sizeof(s), 1, from) == 1) {
-		struct row *row = find(e, &s.key) ? NULL : add(e, &s.key);
+	while (fread(&s, sizeof(s), 1, from) == 1)
+		load_row(e, &s, now);
+	return (int)(e->counters.active - before);
+}
 
-		if (!row)
-			continue;
-		row->tag = s.tag;
-		row->started = 1;
-		row->sampled = s.sampled != 0;
-		row->start_utc_us = s.start_utc_us;
-		row->end_utc_us = FIREFLY_TIME_UNKNOWN;
-		row->sent_before_bytes = s.sent_before_bytes;
-		row->received_before_bytes = s.received_before_bytes;
-		row->last = s.last;
-		row->sampled_mono_ns = now.mono_ns - FRESH_NS;
-		snprintf(row->application, sizeof(row->application), "%.*s",
-			 (int)sizeof(s.application) - 1, s.application);
-		row->due_mono_ns = now.mono_ns; /* did its connection end meanwhile? */
-		enlist(e, row, LIST_LIVE);
-		n++;
-	}
-	return n;
+int emitter_has(const struct emitter *e, const struct flow_key *key)
+{
+	const struct row *row = find(e, key);
+
+	return row && !row->ended;
+}
+
+void emitter_each(const struct emitter *e,
+		  void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag),
+		  void *arg)
+{
+	for (int l = LIST_DUE; l < LIST_COUNT; l++)
+		for (uint32_t i = e->lists[l].head, next; i; i = next) {
+			next = e->rows[i].next;
+			if (!e->rows[i].ended)
+				each(arg, &e->rows[i].key, &e->rows[i].tag);
+		}
+}
+
+uint64_t emitter_changes(const struct emitter *e)
+{
+	return e->changes;
 }
 
 /* --- time -------------------------------------------------------------------------------------- */
@@ -492,6 +581,7 @@ static void say_due(struct emitter *e, struct row *row, struct emitter_time now)
 	if (!row->started) {
 		say(e, row, FIREFLY_START, now.utc_us);
 		row->started = 1;
+		e->changes++;
 		row->due_mono_ns = now.mono_ns + (int64_t)e->options.ongoing_s * NS_PER_S;
 		if (!row->ended)
 			enlist(e, row, LIST_LIVE);

@@ -3,8 +3,9 @@
  * unless its tag changed: then the old one ends and a new one begins. What the rate does not let out
  * at once stays due in the flow's own row, so that nothing is lost and nothing said twice.
  *
- * The bytes of a flow are those of its connection since the flow began. The table is bounded,
- * refuses when full, and counts: received = started + renewed + ended + full + unknown.
+ * The bytes of a flow are those of its connection since the flow began; of a flow without one those
+ * that the marks' table counted. The table is bounded, refuses when full, and counts:
+ * received = started + renewed + ended + full + unknown.
  * Sends and asks through hooks; no socket, no clock. Not thread-safe. */
 #ifndef MARKER_EMITTER_H
 #define MARKER_EMITTER_H
@@ -13,11 +14,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "firefly/firefly.h"
+#include "marker/enrich.h"
 #include "marker/tcp_info.h"
 
-#define EMITTER_LOOKS_MAX \
-	64                 /* connections asked for one by one; more at a time are asked at once */
-#define EMITTER_BATCH 1024 /* fireflies in one emitter_run() */
+/* Connections asked for one by one; more at a time are asked at once. */
+#define EMITTER_LOOKS_MAX 64
+#define EMITTER_BATCH     1024 /* fireflies in one emitter_run() */
+#define EMITTER_BYTES_MAX 8192 /* of one; with everything there is it has less than half of that */
 
 struct emitter; /* opaque */
 
@@ -35,6 +38,8 @@ struct emitter_hooks {
 	int (*each)(void *arg,
 		    void (*each)(void *arg, const struct flow_key *key, const struct tcp_sample *s),
 		    void *each_arg);
+	/* payload that left on the wire in the flow, as far as its mark was counted; -ENOENT */
+	int (*count)(void *arg, const struct flow_key *key, uint64_t *sent_bytes);
 	/* how others know our source address */
 	void (*map)(void *arg, struct flow_key *key);
 	void *arg;
@@ -44,8 +49,11 @@ struct emitter_options {
 	size_t flows_max;
 	uint64_t ongoing_s; /* 0: never */
 	int enrich;         /* say what the kernel knows of the connection */
-	int bare;           /* JSON without a syslog header */
-	const char *host;   /* in the header */
+	enum enrich_form form;
+	size_t max_bytes; /* of a firefly; the lean form keeps to FIREFLY_EMIT_MAX_BYTES anyway */
+	int bare;         /* JSON without a syslog header */
+	int mute;         /* keep the flows, say nothing */
+	const char *host; /* in the header */
 };
 
 struct emitter_counters {
@@ -79,6 +87,13 @@ void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tc
 void emitter_missed(struct emitter *e, struct emitter_time now);
 void emitter_end_all(struct emitter *e, struct emitter_time now);
 
+/* Is it announced? */
+int emitter_has(const struct emitter *e, const struct flow_key *key);
+/* Call each for every flow that has not ended, which it may end. */
+void emitter_each(const struct emitter *e,
+		  void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag),
+		  void *arg);
+
 /* For a successor: write the flows down, and read them; those that are known already stay as they
  * are. What was written more than EMITTER_HANDOVER_S ago, or by another version, is nothing. Returns
  * how many flows, or -errno. */
@@ -91,6 +106,8 @@ void emitter_run(struct emitter *e, struct emitter_time now);
 /* When to run again, on the clock of now_mono_ns; INT64_MAX: no need. */
 int64_t emitter_next(const struct emitter *e, int64_t now_mono_ns);
 
+/* Grows whenever what emitter_save() writes gained or lost a flow. */
+uint64_t emitter_changes(const struct emitter *e);
 void emitter_count(const struct emitter *e, struct emitter_counters *out);
 
 #endif

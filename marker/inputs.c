@@ -19,8 +19,7 @@ struct inputs {
 	struct http *doors[DOORS];
 	struct iperf iperf;
 	struct scan *scan;
-	struct watch *watch; /* once started */
-	int started;
+	struct watch *watch; /* NULL: nothing is watched, or not yet */
 	int64_t refreshed_mono_ns;
 };
 
@@ -34,21 +33,44 @@ static void watched(void *arg, const struct rules_flow_event *e)
 	in->options.handle(in->options.arg, e, &why);
 }
 
-static int set_watch(struct inputs *in)
+static int marks_loopback(const struct marker_config *cfg)
+{
+	int found = 0;
+
+	for (size_t i = 0; i < cfg->interfaces.n && !cfg->discover_interfaces; i++)
+		found |= !strcmp(cfg->interfaces.items[i], "lo");
+	return found;
+}
+
+int inputs_watch(struct inputs *in)
 {
 	const struct marker_config *cfg = in->options.cfg;
-	const struct watch_options options = {.iperf = cfg->iperf ? &in->iperf : NULL,
-					      .scan = in->scan,
-					      .sockets = in->options.sockets,
-					      .cgroup = cfg->iperf ? cfg->iperf_cgroup : NULL,
-					      .handle = watched,
-					      .arg = in};
+	const int announced = cfg->firefly || (cfg->exporter && cfg->exporter_flows_max);
+	const int wild = announced && cfg->wildcard_flows && (cfg->rules.n || cfg->match_all);
+	const struct watch_options options = {
+		.iperf = cfg->iperf ? &in->iperf : NULL,
+		.scan = in->scan,
+		.wildcards = wild ? in->options.rules : NULL,
+		.wildcards_max = (size_t)cfg->wildcard_flows,
+		.loopback = marks_loopback(cfg),
+		.ipv4 = announced,
+		.sockets = in->options.sockets,
+		.cgroup = cfg->iperf ? cfg->iperf_cgroup : NULL,
+		.handle = watched,
+		.arg = in,
+	};
 
 	if (in->watch)
-		watch_set(in->watch, options.iperf, options.scan);
-	else if (options.iperf || options.scan)
+		watch_set(in->watch, &options);
+	else if (options.iperf || options.scan || options.wildcards)
 		return watch_open(&in->watch, &options);
 	return 0;
+}
+
+void inputs_gone(struct inputs *in, const struct flow_key *key)
+{
+	if (in->watch)
+		watch_gone(in->watch, key);
 }
 
 int inputs_configure(struct inputs *in)
@@ -71,7 +93,7 @@ int inputs_configure(struct inputs *in)
 	in->iperf = iperf;
 	scan_close(in->scan);
 	in->scan = scan;
-	return in->started ? set_watch(in) : 0;
+	return 0;
 }
 
 static int same_text(const char *a, const char *b)
@@ -140,7 +162,8 @@ static void answer_metrics(void *arg, const struct http_request *request,
 		return;
 	in->options.metrics(in->options.arg, out);
 	if (cfg->exporter_flows_max)
-		metrics_write_flows(in->options.rules, (size_t)cfg->exporter_flows_max, out);
+		metrics_write_flows(in->options.flows, in->options.arg,
+				    (size_t)cfg->exporter_flows_max, out);
 	fclose(out);
 	answer->status = 200;
 	answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -184,8 +207,7 @@ int inputs_start(struct inputs *in)
 	    cfg->exporter_skops_port != cfg->exporter_netlink_port)
 		err = open_door(in, DOOR_EXPORTER_2, cfg->exporter_address,
 				cfg->exporter_skops_port, NULL);
-	in->started = 1;
-	return err ? err : set_watch(in);
+	return err ? err : inputs_watch(in);
 }
 
 /* --- the loop ---------------------------------------------------------------------------------- */

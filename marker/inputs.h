@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include "marker/config.h"
 #include "marker/http.h"
+#include "marker/metrics.h"
 #include "marker/rules.h"
 #include "marker/sockets.h"
 #include "marker/watch.h"
@@ -25,6 +26,8 @@ struct inputs_options {
 	int (*handle)(void *arg, const struct rules_flow_event *e, enum rules_refusal *why);
 	/* All counters of the marker as Prometheus text, inputs_write_metrics() among them. */
 	void (*metrics)(void *arg, FILE *out);
+	/* Call each for every flow that is marked or announced, some of them twice. */
+	metrics_flows flows;
 	void *arg;
 };
 
@@ -43,6 +46,11 @@ int inputs_start(struct inputs *in);
 int inputs_may_change(const struct marker_config *old, const struct marker_config *next);
 /* The configuration was read again. On failure what was there stays. */
 int inputs_configure(struct inputs *in);
+/* Behind it, once the rules are set too: look for the connections that are wanted now. Negative errno:
+ * said in the log. */
+int inputs_watch(struct inputs *in);
+/* A socket went. */
+void inputs_gone(struct inputs *in, const struct flow_key *key);
 
 /* At most INPUTS_FDS; returns how many. */
 size_t inputs_fds(const struct inputs *in, struct pollfd *fds);

@@ -188,7 +188,7 @@ static void hint(struct marker *m, const struct socket_info *info)
 	uint32_t mtu;
 	int err;
 
-	if (!m->mark || !m->cfg.hint_open_flows || m->cfg.dry_run)
+	if (!m->mark || !m->cfg.hint_open_flows || m->cfg.dry_run || info->key.family != 6)
 		return;
 	mtu = rules_hint(m->rules, &info->key, info->packet_bytes_max, info->path_mtu);
 	if (!mtu)
@@ -242,6 +242,7 @@ static void socket_gone(void *arg, const struct socket_info *info)
 	struct marker *m = arg;
 
 	rules_gone(m->rules, &info->key, info->cookie, clock_mono_ns());
+	inputs_gone(m->inputs, &info->key);
 }
 
 static void socket_live(void *arg, const struct socket_info *info)
@@ -259,29 +260,101 @@ static void look_at_sockets(struct marker *m, int64_t now_mono_ns)
 	if (!m->sockets || !rules_wants_sockets(m->rules))
 		return;
 	m->round++;
-	if (!sockets_each(m->sockets, socket_live, m))
+	if (!sockets_each(m->sockets, 0, socket_live, m))
 		rules_sweep(m->rules, m->round, now_mono_ns);
 }
 
 /* Mark and announce. IPv4 and tag 0/0 are announced, though they cannot be marked; what the table
- * of marks refuses for another reason is not. */
+ * of marks refuses for another reason is not. What a wildcard marks is announced, unless it became a
+ * flow of its own meanwhile. */
 static int take_event(struct marker *m, const struct rules_flow_event *e, enum rules_refusal *why)
 {
-	int announced = e->event == RULES_END ? announce_event(m->announce, e) : -ENOENT;
-	int err = rules_handle(m->rules, e, clock_mono_ns(), why);
+	int announced = -ENOENT, err;
 
+	if (e->announce_only) {
+		if (!rules_has(m->rules, &e->key))
+			announce_event(m->announce, e);
+		return 0;
+	}
+	if (e->event == RULES_END)
+		announced = announce_event(m->announce, e);
+	err = rules_handle(m->rules, e, clock_mono_ns(), why);
 	if (e->event != RULES_END &&
 	    (!err || *why == RULES_REFUSED_FAMILY || *why == RULES_REFUSED_ANNOUNCE))
 		announced = announce_event(m->announce, e);
 	return announced ? err : 0;
 }
 
-/* Of a firefly that was relayed: it is announced already. */
+/* Of a firefly that was relayed: it is announced already, by its sender. */
 static void handle_relayed(void *arg, const struct rules_flow_event *e)
 {
 	struct marker *m = arg;
 
+	if (e->event == RULES_START)
+		announce_end(m->announce, &e->key);
 	rules_handle(m->rules, e, clock_mono_ns(), NULL); /* counts its refusals */
+}
+
+/* Payload on the wire: frames less the headers that they usually have, Ethernet and IPv6 in front. */
+static int count_flow(void *arg, const struct flow_key *key, uint64_t *sent_bytes)
+{
+	enum { IN_FRONT = 14 + 40, TCP = 32, UDP = 8, SCTP = 12 + 16 };
+	const struct marker *m = arg;
+	uint64_t packets = 0, bytes = 0, headers;
+	struct mark_flow flow;
+
+	if (!m->mark || key->family != 6 || mark_get(m->mark, key, &flow))
+		return -ENOENT;
+	for (int r = 0; r < MARK_RESULT_COUNT; r++) {
+		packets += flow.counts[r].packets;
+		bytes += flow.counts[r].bytes;
+	}
+	headers = IN_FRONT + (key->protocol == IPPROTO_TCP   ? TCP
+			      : key->protocol == IPPROTO_UDP ? UDP
+							     : SCTP);
+	*sent_bytes = bytes > packets * headers ? bytes - packets * headers : 0;
+	return 0;
+}
+
+/* A predecessor that was killed may have left word of a flow whose mark is gone. Connections tell of
+ * their end themselves. */
+static void end_if_unmarked(void *arg, const struct flow_key *key, const struct scitag *tag)
+{
+	struct marker *m = arg;
+	struct socket_info info;
+	struct scitag wild;
+
+	if (key->protocol == IPPROTO_TCP || key->family != 6 || !tag->experiment ||
+	    rules_has(m->rules, key))
+		return;
+	if (sockets_look(m->sockets, key, &info) || rules_match(m->rules, &info, &wild))
+		announce_end(m->announce, key);
+}
+
+/* All that are marked, or announced, some of them twice. */
+struct flow_list {
+	void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag);
+	void *arg;
+};
+
+static void list_marked(void *arg, const struct flow_key *key, const struct scitag *tag,
+			enum scitag_carrier carrier, int ending)
+{
+	struct flow_list *list = arg;
+
+	if (!ending)
+		list->each(list->arg, key, tag);
+}
+
+static void
+list_flows(void *arg, void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag),
+	   void *each_arg)
+{
+	struct marker *m = arg;
+	struct flow_list list = {each, each_arg};
+
+	rules_each(m->rules, list_marked, &list);
+	announce_each(m->announce, each, each_arg);
 }
 
 static int handle_input(void *arg, const struct rules_flow_event *e, enum rules_refusal *why)
@@ -394,8 +467,12 @@ static int open_all(struct marker *m)
 					     .bpffs = m->cfg.bpffs,
 					     .dry_run = m->cfg.dry_run};
 	const struct rules_hooks hooks = {flow_begins, flow_ends, m};
-	struct inputs_options inputs = {
-		.cfg = &m->cfg, .handle = handle_input, .metrics = write_metrics, .arg = m};
+	const struct announce_hooks announce = {handle_relayed, count_flow, m};
+	struct inputs_options inputs = {.cfg = &m->cfg,
+					.handle = handle_input,
+					.metrics = write_metrics,
+					.flows = list_flows,
+					.arg = m};
 	const char *names[MARK_MAX_IFACES];
 	int err;
 
@@ -417,7 +494,7 @@ static int open_all(struct marker *m)
 	if (!err)
 		err = sockets_open(&m->sockets);
 	if (!err && !m->cfg.dry_run)
-		err = announce_open(&m->announce, &m->cfg, handle_relayed, m);
+		err = announce_open(&m->announce, &m->cfg, &announce);
 	if (!err)
 		err = rules_open(&m->rules, &m->cfg, m->mark, m->carrier, &hooks);
 	inputs.registry = m->registry;
@@ -429,6 +506,8 @@ static int open_all(struct marker *m)
 		err = rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
 	if (!err) /* of what was taken over, and of what is to have room before it is marked */
 		look_at_sockets(m, clock_mono_ns());
+	if (!err && m->mark)
+		announce_each(m->announce, end_if_unmarked, m);
 	if (!err && m->mark)
 		err = attach_all(m);
 	if (!err && m->cfg.named_pipe && !m->cfg.dry_run)
@@ -494,9 +573,11 @@ static void reload(struct marker *m)
 		m->n_interfaces = n_old;
 		inputs_configure(m->inputs);
 		rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
+		inputs_watch(m->inputs);
 		marker_config_free(&next);
 		return;
 	}
+	inputs_watch(m->inputs);
 	for (size_t i = 0; m->mark && i < n_old; i++) {
 		int kept = 0;
 

@@ -114,62 +114,95 @@ void metrics_write(const struct flow_metrics *flows, size_t n, uint64_t n_left_o
 
 /* --- looking ----------------------------------------------------------------------------------- */
 
-struct marked {
-	struct flow_key key;
+struct flow {
+	struct flow_key key; /* first: what is sorted and sought by */
 	struct scitag tag;
+	uint32_t order;
 };
 
 struct list {
-	struct marked *marked;
-	size_t n_marked, n_marked_max;
+	struct flow *all;
+	size_t n_all, n_room;
+	int failed;
 	struct flow_metrics *flows; /* of them those with a connection */
 	size_t n, max;
 	uint64_t n_left_out;
 };
 
-static void add_flow(void *arg, const struct flow_key *key, const struct scitag *tag,
-		     enum scitag_carrier carrier, int ending)
+static void add_flow(void *arg, const struct flow_key *key, const struct scitag *tag)
 {
 	struct list *list = arg;
+	struct flow *grown;
 
-	if (key->protocol == IPPROTO_TCP && !ending && list->n_marked < list->n_marked_max)
-		list->marked[list->n_marked++] = (struct marked){*key, *tag};
+	if (key->protocol != IPPROTO_TCP)
+		return;
+	if (list->n_all == list->n_room) {
+		grown = reallocarray(list->all, list->n_room ? 2 * list->n_room : 64,
+				     sizeof(*grown));
+		if (!grown) {
+			list->failed = 1;
+			return;
+		}
+		list->all = grown;
+		list->n_room = list->n_room ? 2 * list->n_room : 64;
+	}
+	list->all[list->n_all] = (struct flow){*key, *tag, (uint32_t)list->n_all};
+	list->n_all++;
 }
 
 static int by_key(const void *a, const void *b)
 {
-	return memcmp(a, b, sizeof(struct flow_key)); /* it stands first */
+	return memcmp(a, b, sizeof(struct flow_key));
+}
+
+static int by_key_and_order(const void *a, const void *b)
+{
+	const struct flow *x = a, *y = b;
+	int d = by_key(a, b);
+
+	return d ? d : (x->order > y->order) - (x->order < y->order);
+}
+
+static void sort_flows(struct list *list)
+{
+	size_t n = 0;
+
+	if (!list->n_all)
+		return;
+	qsort(list->all, list->n_all, sizeof(*list->all), by_key_and_order);
+	for (size_t i = 1; i < list->n_all; i++)
+		if (by_key(&list->all[i], &list->all[n]))
+			list->all[++n] = list->all[i];
+	list->n_all = n + 1;
 }
 
 static int take(void *arg, const struct nlmsghdr *answer)
 {
 	struct list *list = arg;
-	struct inet_diag_msg m;
-	const struct marked *marked;
+	const struct flow *flow;
 	struct flow_metrics *f;
-	struct flow_key key = {.protocol = IPPROTO_TCP, .family = 6};
+	struct inet_diag_msg m;
 	const struct rtattr *attr;
+	struct flow_key key;
 	const char *name;
 	const void *info;
 
 	if (answer->nlmsg_len < NLMSG_LENGTH(sizeof(m)))
 		return 0;
 	memcpy(&m, NLMSG_DATA(answer), sizeof(m));
-	memcpy(key.src_ip, m.id.idiag_src, sizeof(key.src_ip));
-	memcpy(key.dst_ip, m.id.idiag_dst, sizeof(key.dst_ip));
-	key.src_port = ntohs(m.id.idiag_sport);
-	key.dst_port = ntohs(m.id.idiag_dport);
-	marked = bsearch(&key, list->marked, list->n_marked, sizeof(*marked), by_key);
+	if (netlink_socket_key(&key, &m, IPPROTO_TCP))
+		return 0;
+	flow = bsearch(&key, list->all, list->n_all, sizeof(*flow), by_key);
 	info = netlink_find(answer, sizeof(m), INET_DIAG_INFO, 1);
-	if (!marked || !info)
+	if (!flow || !info)
 		return 0;
 	if (list->n == list->max) {
 		list->n_left_out++;
 		return 0;
 	}
 	f = &list->flows[list->n++];
-	f->key = marked->key;
-	f->tag = marked->tag;
+	f->key = flow->key;
+	f->tag = flow->tag;
 	/* it grows with the kernel: take what both sides know */
 	attr = (const struct rtattr *)((const char *)info - RTA_LENGTH(0));
 	memcpy(&f->info, info,
@@ -180,36 +213,44 @@ static int take(void *arg, const struct nlmsghdr *answer)
 	return 0;
 }
 
-int metrics_write_flows(const struct rules *rules, size_t flows_max, FILE *out)
+static int look(struct list *list)
 {
-	struct inet_diag_req_v2 req = {.sdiag_family = AF_INET6,
-				       .sdiag_protocol = IPPROTO_TCP,
-				       .idiag_ext = 1 << (INET_DIAG_INFO - 1) |
-						    1 << (INET_DIAG_CONG - 1),
-				       .idiag_states = STATES_CONNECTED};
-	struct list list = {.max = flows_max < METRICS_FLOWS_MAX ? flows_max : METRICS_FLOWS_MAX};
-	struct rules_counters counters;
-	struct netlink_request r;
-	int fd, err = -ENOMEM;
+	static const uint8_t families[] = {AF_INET6, AF_INET};
+	int fd = netlink_open(NETLINK_SOCK_DIAG), err = fd < 0 ? fd : 0;
 
-	rules_count(rules, &counters);
-	list.n_marked_max = counters.active;
-	list.marked = calloc(list.n_marked_max + 1, sizeof(*list.marked));
-	list.flows = calloc(list.max + 1, sizeof(*list.flows));
-	if (!list.marked || !list.flows)
-		goto out;
-	rules_each(rules, add_flow, &list);
-	qsort(list.marked, list.n_marked, sizeof(*list.marked), by_key);
-	fd = err = netlink_open(NETLINK_SOCK_DIAG);
-	if (fd >= 0) {
+	for (size_t i = 0; !err && i < sizeof(families); i++) {
+		struct inet_diag_req_v2 req = {.sdiag_family = families[i],
+					       .sdiag_protocol = IPPROTO_TCP,
+					       .idiag_ext = 1 << (INET_DIAG_INFO - 1) |
+							    1 << (INET_DIAG_CONG - 1),
+					       .idiag_states = STATES_CONNECTED};
+		struct netlink_request r;
+
 		netlink_begin(&r, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &req, sizeof(req));
-		err = netlink_ask(fd, &r, take, &list);
-		close(fd);
+		err = netlink_ask(fd, &r, take, list);
 	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int metrics_write_flows(metrics_flows flows, void *arg, size_t flows_max, FILE *out)
+{
+	struct list list = {.max = flows_max < METRICS_FLOWS_MAX ? flows_max : METRICS_FLOWS_MAX};
+	int err = 0;
+
+	list.flows = calloc(list.max + 1, sizeof(*list.flows));
+	if (!list.flows)
+		return -ENOMEM;
+	flows(arg, add_flow, &list);
+	sort_flows(&list);
+	if (list.failed)
+		err = -ENOMEM;
+	else if (list.n_all)
+		err = look(&list);
 	if (!err)
 		metrics_write(list.flows, list.n, list.n_left_out, out);
-out:
-	free(list.marked);
+	free(list.all);
 	free(list.flows);
 	return err;
 }

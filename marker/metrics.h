@@ -5,8 +5,10 @@
 #define MARKER_METRICS_H
 
 #include <linux/tcp.h>
+#include <stdint.h>
 #include <stdio.h>
-#include "marker/rules.h"
+#include "wire/flow_key.h"
+#include "wire/scitag.h"
 
 #define METRICS_FLOWS_MAX 1000
 
@@ -17,10 +19,15 @@ struct flow_metrics {
 	struct tcp_info info;
 };
 
-/* The flows in force that have a connection, at most flows_max of them, and how many are left out, on
- * out.
- * One look at all TCP sockets. 0, or -errno of the look; then nothing is written. */
-int metrics_write_flows(const struct rules *rules, size_t flows_max, FILE *out);
+/* Calls each for every flow there is; of one that it tells twice the first counts. */
+typedef void (*metrics_flows)(void *arg,
+			      void (*each)(void *each_arg, const struct flow_key *key,
+					   const struct scitag *tag),
+			      void *each_arg);
+
+/* The flows that have a connection, at most flows_max of them, and how many are left out, on out. One
+ * look at all TCP sockets. 0, or -errno of the look; then nothing is written. */
+int metrics_write_flows(metrics_flows flows, void *arg, size_t flows_max, FILE *out);
 
 /* The text itself. */
 void metrics_write(const struct flow_metrics *flows, size_t n, uint64_t n_left_out, FILE *out);

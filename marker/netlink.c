@@ -1,9 +1,12 @@
 #include "marker/netlink.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "wire/cursor.h"
 
 #define ANSWER_BYTES (64 * 1024)
 
@@ -124,4 +127,38 @@ const void *netlink_find(const struct nlmsghdr *answer, size_t fixed_bytes, uint
 		return NULL;
 	return netlink_find_in((const uint8_t *)NLMSG_DATA(answer) + skip,
 			       answer->nlmsg_len - NLMSG_LENGTH(skip), type, min_bytes, NULL);
+}
+
+/* --- sock_diag --------------------------------------------------------------------------------- */
+
+int netlink_socket_key(struct flow_key *out, const struct inet_diag_msg *m, uint8_t protocol)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	memset(out, 0, sizeof(*out));
+	if (m->idiag_family == AF_INET6) {
+		memcpy(out->src_ip, m->id.idiag_src, 16);
+		memcpy(out->dst_ip, m->id.idiag_dst, 16);
+	} else if (m->idiag_family == AF_INET) {
+		wire_map_ipv4(out->src_ip, (const uint8_t *)m->id.idiag_src);
+		wire_map_ipv4(out->dst_ip, (const uint8_t *)m->id.idiag_dst);
+	} else {
+		return -EAFNOSUPPORT;
+	}
+	out->src_port = ntohs(m->id.idiag_sport);
+	out->dst_port = ntohs(m->id.idiag_dport);
+	out->protocol = protocol;
+	out->family = memcmp(out->src_ip, mapped, sizeof(mapped)) ? 6 : 4;
+	return 0;
+}
+
+void netlink_socket_id(struct inet_diag_req_v2 *req, const struct flow_key *key)
+{
+	size_t skip_bytes = key->family == 4 ? 12 : 0;
+
+	req->sdiag_family = key->family == 4 ? AF_INET : AF_INET6;
+	memcpy(req->id.idiag_src, key->src_ip + skip_bytes, 16 - skip_bytes);
+	memcpy(req->id.idiag_dst, key->dst_ip + skip_bytes, 16 - skip_bytes);
+	req->id.idiag_sport = htons(key->src_port);
+	req->id.idiag_dport = htons(key->dst_port);
 }

@@ -2,10 +2,12 @@
 #ifndef MARKER_NETLINK_H
 #define MARKER_NETLINK_H
 
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "wire/flow_key.h"
 
 #define NETLINK_REQUEST_BYTES 512
 
@@ -36,5 +38,11 @@ const void *netlink_find(const struct nlmsghdr *answer, size_t fixed_bytes, uint
 /* The same inside a nested attribute's value. */
 const void *netlink_find_in(const void *attrs, size_t len_bytes, uint16_t type, size_t min_bytes,
 			    size_t *found_bytes);
+
+/* sock_diag(7): whose socket an answer tells of; src is the local end. IPv4 is one key, whichever
+ * family its socket is of. -EAFNOSUPPORT. */
+int netlink_socket_key(struct flow_key *out, const struct inet_diag_msg *m, uint8_t protocol);
+/* The same into a request: the kernel finds an IPv4 address among the sockets of both families. */
+void netlink_socket_id(struct inet_diag_req_v2 *req, const struct flow_key *key);
 
 #endif

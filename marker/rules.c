@@ -7,10 +7,10 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "marker/cgroup.h"
 #include "marker/rules.h"
 
 #define HINTS_MAX 1024
@@ -41,7 +41,8 @@ struct rules {
 	uint32_t room_bytes;
 	uint64_t secret;
 	struct rules_counters counters;
-	struct mark_rule wild[MARK_MAX_RULES]; /* counters.wildcards of them */
+	struct mark_rule wild[MARK_MAX_RULES];                /* counters.wildcards of them */
+	char wild_cgroups[MARK_MAX_RULES][CGROUP_PATH_BYTES]; /* of those that have one */
 	struct hint hints[HINTS_MAX];
 	size_t n_hints;
 };
@@ -195,36 +196,19 @@ int rules_is_flow(const struct marker_rule *rule)
 	       rules_protocol(rule->protocol) > 0 && !rule->uid && !rule->cgroup;
 }
 
-/* A cgroup by path, as the kernel's helper names it: its inode, and its depth below the root. */
-static int cgroup_of(const char *path, uint64_t *id, uint8_t *level)
+/* A cgroup as the kernel's helper names it: its inode, and its depth below the root. */
+static int cgroup_of(const char *text, char path[CGROUP_PATH_BYTES], uint64_t *id, uint8_t *level)
 {
-	char line[512], root[256] = "", full[512];
-	FILE *mounts = fopen("/proc/self/mounts", "re");
-	struct stat st;
-	int depth = 0;
+	char root[CGROUP_PATH_BYTES];
+	int err = cgroup_resolve(path, CGROUP_PATH_BYTES, text), depth = 0;
 
-	if (!mounts)
-		return -errno;
-	while (!root[0] && fgets(line, sizeof(line), mounts)) {
-		char dir[256], type[32];
-
-		if (sscanf(line, "%*s %255s %31s", dir, type) == 2 && !strcmp(type, "cgroup2"))
-			strcpy(root, dir);
-	}
-	fclose(mounts);
-	if (!root[0])
-		return -ENOENT;
-	if (!strncmp(path, root, strlen(root)))
-		path += strlen(root);
-	while (*path == '/')
-		path++;
-	if (snprintf(full, sizeof(full), "%s/%s", root, path) >= (int)sizeof(full))
-		return -ENAMETOOLONG;
-	if (stat(full, &st))
-		return -errno;
-	for (const char *p = path; *p; p++)
-		depth += *p != '/' && (p == path || p[-1] == '/');
-	*id = st.st_ino;
+	if (!err)
+		err = cgroup_root(root, sizeof(root));
+	if (err)
+		return err;
+	*id = cgroup_id(path);
+	for (const char *p = path + strlen(root); *p; p++)
+		depth += *p != '/' && p[-1] == '/';
 	*level = (uint8_t)depth;
 	return 0;
 }
@@ -360,10 +344,10 @@ static void finish(struct rules *r, struct row *row)
 {
 	struct flow_key key = row->key;
 
+	if (r->hooks.end) /* while its counts are still there */
+		r->hooks.end(r->hooks.arg, &key);
 	if (r->mark)
 		mark_drop(r->mark, &key);
-	if (r->hooks.end)
-		r->hooks.end(r->hooks.arg, &key);
 	take_out(r, row);
 }
 
@@ -575,6 +559,40 @@ static int may_match(const struct mark_rule *rule, const struct flow_key *key)
 	       in_range(key->dst_port, rule->dst_port_min, rule->dst_port_max);
 }
 
+int rules_has(const struct rules *r, const struct flow_key *key)
+{
+	return find(r, key) != NULL;
+}
+
+/* What the kernel half leaves alone, and its like in IPv4. */
+static int is_wide_area(const struct flow_key *key)
+{
+	const uint8_t *ip = key->dst_ip;
+
+	if (key->family == 4)
+		return (ip[12] & 0xf0) != 0xe0 && ip[12] != 0xff &&
+		       !(ip[12] == 169 && ip[13] == 254);
+	return ip[0] != 0xff && !(ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80);
+}
+
+int rules_match(const struct rules *r, const struct socket_info *info, struct scitag *tag)
+{
+	if (!is_wide_area(&info->key) || find(r, &info->key))
+		return -ENOENT;
+	for (size_t i = 0; i < r->counters.wildcards; i++) {
+		const struct mark_rule *w = &r->wild[i];
+
+		if (!may_match(w, &info->key) ||
+		    (w->flags & MARK_RULE_UID && w->uid != info->uid) ||
+		    (w->flags & MARK_RULE_CGROUP &&
+		     !cgroup_is_below(info->cgroup_id, r->wild_cgroups[i])))
+			continue;
+		*tag = scitag_label_decode(w->tag.label);
+		return 0;
+	}
+	return -ENOENT;
+}
+
 /* Bytes that this flow's packets grow by. */
 static uint32_t room_of(const struct rules *r, const struct flow_key *key)
 {
@@ -664,7 +682,8 @@ static int flow_event(struct rules_flow_event *e, const struct marker_rule *rule
 	return 0;
 }
 
-static int wildcard(struct mark_rule *out, const struct marker_rule *rule)
+static int wildcard(struct mark_rule *out, char cgroup[CGROUP_PATH_BYTES],
+		    const struct marker_rule *rule)
 {
 	uint64_t ip[2], mask[2];
 	uint16_t min, max;
@@ -695,7 +714,7 @@ static int wildcard(struct mark_rule *out, const struct marker_rule *rule)
 	}
 	if (rule->cgroup) {
 		uint64_t id = 0;
-		int err = cgroup_of(rule->cgroup, &id, &out->cgroup_level);
+		int err = cgroup_of(rule->cgroup, cgroup, &id, &out->cgroup_level);
 
 		if (err)
 			return err;
@@ -747,7 +766,7 @@ int rules_configure(struct rules *r, const struct marker_config *cfg, const stru
 			if (!err)
 				find(r, &e.key)->configured = 1;
 		} else if (!err && n < MARK_MAX_RULES) {
-			err = wildcard(&wild[n], rule);
+			err = wildcard(&wild[n], r->wild_cgroups[n], rule);
 			if (!err)
 				err = make_tag(r, &wild[n].tag, e.tag, e.carrier, 0);
 			if (!err) {

@@ -41,7 +41,8 @@ int sockets_open(struct sockets **out)
 	}
 	setsockopt(s->event_fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	if (subscribe(s->event_fd, SKNLGRP_INET6_TCP_DESTROY) ||
-	    subscribe(s->event_fd, SKNLGRP_INET6_UDP_DESTROY))
+	    subscribe(s->event_fd, SKNLGRP_INET6_UDP_DESTROY) ||
+	    subscribe(s->event_fd, SKNLGRP_INET_UDP_DESTROY))
 		log_msg(LOG_LEVEL_WARN, "sockets",
 			"no word of closed sockets from this kernel: looking every few seconds "
 			"instead");
@@ -76,14 +77,8 @@ static int take(const struct nlmsghdr *answer, uint8_t protocol, struct socket_i
 	    answer->nlmsg_len < NLMSG_LENGTH(sizeof(m)))
 		return -EBADMSG;
 	memcpy(&m, NLMSG_DATA(answer), sizeof(m));
-	if (m.idiag_family != AF_INET6)
+	if (netlink_socket_key(&out->key, &m, protocol))
 		return -EAFNOSUPPORT;
-	memcpy(out->key.src_ip, m.id.idiag_src, 16);
-	memcpy(out->key.dst_ip, m.id.idiag_dst, 16);
-	out->key.src_port = ntohs(m.id.idiag_sport);
-	out->key.dst_port = ntohs(m.id.idiag_dport);
-	out->key.protocol = protocol;
-	out->key.family = 6;
 	out->cookie = (uint64_t)m.id.idiag_cookie[1] << 32 | m.id.idiag_cookie[0];
 	out->inode = m.idiag_inode;
 	out->uid = m.idiag_uid;
@@ -141,18 +136,14 @@ static int take_one(void *arg, const struct nlmsghdr *answer)
 
 int sockets_look(struct sockets *s, const struct flow_key *key, struct socket_info *out)
 {
-	struct inet_diag_req_v2 req = {.sdiag_family = AF_INET6,
-				       .sdiag_protocol = key->protocol,
+	struct inet_diag_req_v2 req = {.sdiag_protocol = key->protocol,
 				       .idiag_ext = 1 << (INET_DIAG_INFO - 1),
 				       .idiag_states = ~0U};
 	struct one one = {.protocol = key->protocol};
 	struct netlink_request r;
 	int err;
 
-	memcpy(req.id.idiag_src, key->src_ip, 16);
-	memcpy(req.id.idiag_dst, key->dst_ip, 16);
-	req.id.idiag_sport = htons(key->src_port);
-	req.id.idiag_dport = htons(key->dst_port);
+	netlink_socket_id(&req, key);
 	req.id.idiag_cookie[0] = req.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
 	netlink_begin(&r, SOCK_DIAG_BY_FAMILY, 0, &req, sizeof(req));
 	err = netlink_ask(s->ask_fd, &r, take_one, &one);
@@ -180,21 +171,26 @@ static int take_each(void *arg, const struct nlmsghdr *answer)
 	return 0;
 }
 
-int sockets_each(struct sockets *s, void (*each)(void *arg, const struct socket_info *info),
-		 void *arg)
+int sockets_each(struct sockets *s, int with_ipv4,
+		 void (*each)(void *arg, const struct socket_info *info), void *arg)
 {
-	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+	static const struct {
+		uint8_t family, protocol;
+	} kinds[] = {{AF_INET6, IPPROTO_TCP},
+		     {AF_INET6, IPPROTO_UDP},
+		     {AF_INET, IPPROTO_TCP},
+		     {AF_INET, IPPROTO_UDP}};
 	struct all all = {each, arg, 0};
 	int err = 0;
 
-	for (size_t i = 0; i < sizeof(protocols) && !err; i++) {
-		struct inet_diag_req_v2 req = {.sdiag_family = AF_INET6,
-					       .sdiag_protocol = protocols[i],
+	for (size_t i = 0; i < (with_ipv4 ? 4 : 2) && !err; i++) {
+		struct inet_diag_req_v2 req = {.sdiag_family = kinds[i].family,
+					       .sdiag_protocol = kinds[i].protocol,
 					       .idiag_ext = 1 << (INET_DIAG_INFO - 1),
 					       .idiag_states = STATES_CONNECTED};
 		struct netlink_request r;
 
-		all.protocol = protocols[i];
+		all.protocol = kinds[i].protocol;
 		netlink_begin(&r, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &req, sizeof(req));
 		err = netlink_ask(s->ask_fd, &r, take_each, &all);
 	}

@@ -1,5 +1,5 @@
-/* The host's TCP and UDP sockets over IPv6, by sock_diag(7): one by its five-tuple, all of them, and
- * word of those that go. */
+/* The host's TCP and UDP sockets, by sock_diag(7): one by its five-tuple, all of them, and word of
+ * those that go (TCP over IPv6, and UDP). */
 #ifndef MARKER_SOCKETS_H
 #define MARKER_SOCKETS_H
 
@@ -12,7 +12,7 @@ struct socket_info {
 	struct flow_key key; /* src is the local end */
 	uint64_t cookie;
 	uint64_t cgroup_id;        /* of the process that made it, version 2; 0 unknown */
-	uint32_t uid;              /* its owner */
+	uint32_t uid;              /* its owner; UINT32_MAX unknown */
 	uint32_t inode;            /* 0: orphaned, no process holds it */
 	uint8_t state;             /* TCP's number; 1 ESTABLISHED */
 	uint32_t packet_bytes_max; /* longest IPv6 packet that TCP builds now; 0 unknown */
@@ -30,9 +30,9 @@ int sockets_drain(struct sockets *s, void (*gone)(void *arg, const struct socket
 
 /* -ENOENT. */
 int sockets_look(struct sockets *s, const struct flow_key *key, struct socket_info *out);
-/* All connected ones. */
-int sockets_each(struct sockets *s, void (*each)(void *arg, const struct socket_info *info),
-		 void *arg);
+/* All connected ones over IPv6, or over both. */
+int sockets_each(struct sockets *s, int with_ipv4,
+		 void (*each)(void *arg, const struct socket_info *info), void *arg);
 
 /* Tell the kernel of the path MTU towards dst_ip, as a router's Packet Too Big would: it remembers
  * it for ten minutes, lowers what its connections send at once, and never raises anything. */

@@ -1,7 +1,4 @@
 #include <errno.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +15,9 @@
 
 struct tcp_info_reader {
 	int ask_fd, event_fd;
+	uint8_t extensions;
+	int wants_details;
+	struct tcp_detail detail; /* of the latest answer */
 };
 
 int tcp_info_open(struct tcp_info_reader **out)
@@ -29,6 +29,7 @@ int tcp_info_open(struct tcp_info_reader **out)
 	if (!r)
 		return log_fail(-ENOMEM, "tcp_info", "open");
 	r->event_fd = -1;
+	r->extensions = EXTENSIONS;
 	r->ask_fd = err = netlink_open(NETLINK_SOCK_DIAG);
 	if (err >= 0)
 		r->event_fd = err = netlink_open(NETLINK_SOCK_DIAG);
@@ -56,50 +57,40 @@ void tcp_info_close(struct tcp_info_reader *r)
 	free(r);
 }
 
+void tcp_info_want_details(struct tcp_info_reader *r, int wanted, uint8_t extensions)
+{
+	r->wants_details = wanted;
+	r->extensions = wanted ? extensions | EXTENSIONS : EXTENSIONS;
+}
+
 int tcp_info_fd(const struct tcp_info_reader *r)
 {
 	return r->event_fd;
 }
 
-/* IPv4 in an IPv6 socket, and IPv4: one key. */
-static int take_key(struct flow_key *key, const struct inet_diag_msg *m)
-{
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-
-	memset(key, 0, sizeof(*key));
-	if (m->idiag_family == AF_INET6) {
-		memcpy(key->src_ip, m->id.idiag_src, 16);
-		memcpy(key->dst_ip, m->id.idiag_dst, 16);
-	} else if (m->idiag_family == AF_INET) {
-		wire_map_ipv4(key->src_ip, (const uint8_t *)m->id.idiag_src);
-		wire_map_ipv4(key->dst_ip, (const uint8_t *)m->id.idiag_dst);
-	} else {
-		return -EAFNOSUPPORT;
-	}
-	key->src_port = ntohs(m->id.idiag_sport);
-	key->dst_port = ntohs(m->id.idiag_dport);
-	key->protocol = IPPROTO_TCP;
-	key->family = memcmp(key->src_ip, mapped, sizeof(mapped)) ? 6 : 4;
-	return 0;
-}
-
 /* The peer's FIN counts as a byte received. Of a connection that is gone only that much is known: it
  * is closed; most were closed by both sides. */
+enum { FIN_WAIT2 = 5, CLOSE = 7, CLOSE_WAIT = 8, LAST_ACK = 9, CLOSING = 11 };
+
 static int has_fin(uint8_t state)
 {
-	enum { CLOSE = 7, CLOSE_WAIT = 8, LAST_ACK = 9, CLOSING = 11 };
-
 	return state == CLOSE || state == CLOSE_WAIT || state == LAST_ACK || state == CLOSING;
 }
 
 static void take_info(struct tcp_sample *s, const struct tcp_info *t, uint8_t state)
 {
-	/* what is acknowledged counts SYN and FIN; what was sent for the first time does not */
+	/* what is acknowledged counts SYN and FIN; what was sent for the first time does not, but for
+	 * segments that this host dropped on their way out, which it counts at each try */
 	uint64_t first_sent_bytes = t->tcpi_bytes_sent - t->tcpi_bytes_retrans;
 
 	s->sent_bytes = t->tcpi_bytes_acked;
-	if (s->sent_bytes - first_sent_bytes <= 2) /* all is acknowledged */
+	s->fin = state == CLOSE || state == FIN_WAIT2;
+	if (s->sent_bytes - first_sent_bytes <= 2) { /* all is acknowledged */
+		s->syn = s->sent_bytes > first_sent_bytes;
 		s->sent_bytes = first_sent_bytes;
+	} else {
+		s->rough = 1;
+	}
 	s->received_bytes = t->tcpi_bytes_received;
 	if (s->received_bytes && has_fin(state))
 		s->received_bytes--;
@@ -116,39 +107,80 @@ static void take_info(struct tcp_sample *s, const struct tcp_info *t, uint8_t st
 	s->tcp.path_mtu_bytes = t->tcpi_pmtu;
 }
 
-static int take(const struct nlmsghdr *answer, struct flow_key *key, struct tcp_sample *out)
+static void take_attribute(const void *attrs, size_t attrs_bytes, uint16_t type, void *out,
+			   size_t cap_bytes, uint32_t *has)
 {
+	size_t found_bytes;
+	const void *p = netlink_find_in(attrs, attrs_bytes, type, 1, &found_bytes);
+
+	memset(out, 0, cap_bytes);
+	if (!p)
+		return;
+	/* they grow with the kernel: take what both sides know */
+	memcpy(out, p, found_bytes < cap_bytes ? found_bytes : cap_bytes);
+	*has |= 1U << type;
+}
+
+static void take_details(struct tcp_detail *d, const void *attrs, size_t attrs_bytes)
+{
+	static const struct {
+		uint16_t type;
+		size_t offset, bytes;
+	} known[] = {
+		{INET_DIAG_MEMINFO, offsetof(struct tcp_detail, mem), sizeof(d->mem)},
+		{INET_DIAG_TOS, offsetof(struct tcp_detail, tos), sizeof(d->tos)},
+		{INET_DIAG_SKMEMINFO, offsetof(struct tcp_detail, sk_mem), sizeof(d->sk_mem)},
+	};
+	static const uint16_t algorithms[] = {INET_DIAG_VEGASINFO, INET_DIAG_DCTCPINFO,
+					      INET_DIAG_BBRINFO};
+	uint32_t before;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		take_attribute(attrs, attrs_bytes, known[i].type, (char *)d + known[i].offset,
+			       known[i].bytes, &d->has);
+	before = d->has;
+	for (size_t i = 0; i < 3 && d->has == before; i++) /* one of them at most */
+		take_attribute(attrs, attrs_bytes, algorithms[i], &d->cc, sizeof(d->cc), &d->has);
+}
+
+static int take(struct tcp_info_reader *r, const struct nlmsghdr *answer, struct flow_key *key,
+		struct tcp_sample *out)
+{
+	struct tcp_detail *d = &r->detail;
 	struct inet_diag_msg m;
-	struct tcp_info tcp = {0};
-	const void *attrs, *p;
-	size_t attrs_bytes, found_bytes;
+	const void *attrs;
+	size_t attrs_bytes;
 
 	if (answer->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
 	    answer->nlmsg_len < NLMSG_LENGTH(sizeof(m)))
 		return -EBADMSG;
 	memcpy(&m, NLMSG_DATA(answer), sizeof(m));
-	if (take_key(key, &m))
+	if (netlink_socket_key(key, &m, IPPROTO_TCP))
 		return -EAFNOSUPPORT;
 	attrs = (const uint8_t *)NLMSG_DATA(answer) + NLMSG_ALIGN(sizeof(m));
 	attrs_bytes = answer->nlmsg_len - NLMSG_LENGTH(NLMSG_ALIGN(sizeof(m)));
-	p = netlink_find_in(attrs, attrs_bytes, INET_DIAG_INFO,
-			    offsetof(struct tcp_info, tcpi_bytes_acked), &found_bytes);
-	if (!p)
+	if (!netlink_find_in(attrs, attrs_bytes, INET_DIAG_INFO,
+			     offsetof(struct tcp_info, tcpi_bytes_acked), NULL))
 		return -ENODATA;
+	d->has = 0;
+	take_attribute(attrs, attrs_bytes, INET_DIAG_INFO, &d->info, sizeof(d->info), &d->has);
+	take_attribute(attrs, attrs_bytes, INET_DIAG_CONG, d->congestion, sizeof(d->congestion),
+		       &d->has);
+	d->congestion[sizeof(d->congestion) - 1] = 0;
 	memset(out, 0, sizeof(*out));
-	/* it grows with the kernel: take what both sides know */
-	memcpy(&tcp, p, found_bytes < sizeof(tcp) ? found_bytes : sizeof(tcp));
-	take_info(out, &tcp, m.idiag_state);
+	take_info(out, &d->info, m.idiag_state);
 	out->cookie = (uint64_t)m.id.idiag_cookie[1] << 32 | m.id.idiag_cookie[0];
-	p = netlink_find_in(attrs, attrs_bytes, INET_DIAG_CONG, 1, &found_bytes);
-	if (p)
-		memcpy(out->tcp.congestion, p,
-		       found_bytes < sizeof(out->tcp.congestion) ? found_bytes
-								 : sizeof(out->tcp.congestion) - 1);
+	memcpy(out->tcp.congestion, d->congestion, sizeof(out->tcp.congestion));
+	if (!r->wants_details)
+		return 0;
+	d->socket = m;
+	take_details(d, attrs, attrs_bytes);
+	out->detail = d;
 	return 0;
 }
 
 struct one {
+	struct tcp_info_reader *reader;
 	struct flow_key key;
 	struct tcp_sample sample;
 	int err;
@@ -158,26 +190,23 @@ static int take_one(void *arg, const struct nlmsghdr *answer)
 {
 	struct one *one = arg;
 
-	one->err = take(answer, &one->key, &one->sample);
+	one->err = take(one->reader, answer, &one->key, &one->sample);
 	return 0;
 }
 
-static int look(struct tcp_info_reader *r, int family, const struct flow_key *key, uint64_t cookie,
-		struct tcp_sample *out)
+int tcp_info_look(struct tcp_info_reader *r, const struct flow_key *key, uint64_t cookie,
+		  struct tcp_sample *out)
 {
-	size_t skip_bytes = family == AF_INET ? 12 : 0, len_bytes = 16 - skip_bytes;
-	struct inet_diag_req_v2 req = {.sdiag_family = (uint8_t)family,
-				       .sdiag_protocol = IPPROTO_TCP,
-				       .idiag_ext = EXTENSIONS,
+	struct inet_diag_req_v2 req = {.sdiag_protocol = IPPROTO_TCP,
+				       .idiag_ext = r->extensions,
 				       .idiag_states = STATES_CONNECTED};
-	struct one one = {.err = -ENOENT};
+	struct one one = {.reader = r, .err = -ENOENT};
 	struct netlink_request request;
 	int err;
 
-	memcpy(req.id.idiag_src, key->src_ip + skip_bytes, len_bytes);
-	memcpy(req.id.idiag_dst, key->dst_ip + skip_bytes, len_bytes);
-	req.id.idiag_sport = htons(key->src_port);
-	req.id.idiag_dport = htons(key->dst_port);
+	if (key->protocol != IPPROTO_TCP)
+		return -ENOENT;
+	netlink_socket_id(&req, key);
 	req.id.idiag_cookie[0] = cookie ? (uint32_t)cookie : INET_DIAG_NOCOOKIE;
 	req.id.idiag_cookie[1] = cookie ? (uint32_t)(cookie >> 32) : INET_DIAG_NOCOOKIE;
 	netlink_begin(&request, SOCK_DIAG_BY_FAMILY, 0, &req, sizeof(req));
@@ -190,16 +219,8 @@ static int look(struct tcp_info_reader *r, int family, const struct flow_key *ke
 	return err;
 }
 
-int tcp_info_look(struct tcp_info_reader *r, const struct flow_key *key, uint64_t cookie,
-		  struct tcp_sample *out)
-{
-	if (key->protocol != IPPROTO_TCP)
-		return -ENOENT;
-	/* the kernel finds a mapped address among both families' sockets */
-	return look(r, key->family == 4 ? AF_INET : AF_INET6, key, cookie, out);
-}
-
 struct all {
+	struct tcp_info_reader *reader;
 	void (*each)(void *arg, const struct flow_key *key, const struct tcp_sample *s);
 	void *arg;
 };
@@ -210,7 +231,7 @@ static int take_each(void *arg, const struct nlmsghdr *answer)
 	struct tcp_sample sample;
 	struct flow_key key;
 
-	if (!take(answer, &key, &sample))
+	if (!take(all->reader, answer, &key, &sample))
 		all->each(all->arg, &key, &sample);
 	return 0;
 }
@@ -220,13 +241,13 @@ int tcp_info_each(struct tcp_info_reader *r,
 		  void *arg)
 {
 	static const uint8_t families[] = {AF_INET6, AF_INET};
-	struct all all = {each, arg};
+	struct all all = {r, each, arg};
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(families) && !err; i++) {
 		struct inet_diag_req_v2 req = {.sdiag_family = families[i],
 					       .sdiag_protocol = IPPROTO_TCP,
-					       .idiag_ext = EXTENSIONS,
+					       .idiag_ext = r->extensions,
 					       .idiag_states = STATES_CONNECTED};
 		struct netlink_request request;
 
@@ -250,7 +271,7 @@ int tcp_info_drain(struct tcp_info_reader *r,
 			struct tcp_sample sample;
 			struct flow_key key;
 
-			if (!take(m, &key, &sample))
+			if (!take(r, m, &key, &sample))
 				gone(arg, &key, &sample);
 		}
 	}

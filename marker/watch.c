@@ -17,18 +17,27 @@
 #define ESTABLISHED 1
 #define CLOSE_WAIT  8 /* the far end has said all, we may not have */
 
+enum kind { KIND_NONE, KIND_IPERF, KIND_SCAN, KIND_WILDCARD };
+
+/* Why a connection is ours, and what it is marked with. */
+struct choice {
+	enum kind kind;
+	struct scitag tag; /* not of KIND_IPERF: the next one is taken when it begins */
+	enum scitag_carrier carrier;
+};
+
 struct entry {
 	struct flow_key key;
-	struct scitag tag;
-	enum scitag_carrier carrier;
+	struct choice choice;
 	uint32_t next;  /* in its bucket, or free */
-	uint32_t round; /* of looks, in which it was last seen; 0: IPv4, which they do not show */
+	uint32_t round; /* of looks, in which it was last seen */
 };
 
 struct watch {
 	struct watch_options options;
 	char iperf_path[CGROUP_PATH_BYTES]; /* of its cgroup; "": all */
 	struct skops *skops;
+	int skops_sees_all; /* not only iperf's cgroup */
 	struct entry *entries;
 	uint32_t buckets[BUCKETS], free, used; /* entries from used on were never taken */
 	uint32_t round;
@@ -87,6 +96,7 @@ static void take_out(struct watch *w, uint32_t *at)
 	w->entries[i].key.family = 0;
 	w->free = i;
 	w->counters.active--;
+	w->counters.wild -= w->entries[i].choice.kind == KIND_WILDCARD;
 }
 
 /* --- connections ------------------------------------------------------------------------------- */
@@ -99,32 +109,51 @@ static int is_iperf(const struct watch *w, const struct socket_info *info)
 		cgroup_is_below(info->cgroup_id, w->iperf_path));
 }
 
-static int matches(const struct watch *w, const struct socket_info *info)
+static int is_loopback(const struct flow_key *key)
 {
-	const struct watch_options *o = &w->options;
-	enum scitag_carrier carrier;
-	struct scitag tag;
+	static const uint8_t loopback[16] = {[15] = 1};
 
-	return is_iperf(w, info) || (o->scan && !scan_match(o->scan, info, &tag, &carrier));
+	return key->family == 4 ? key->dst_ip[12] == 127 : !memcmp(key->dst_ip, loopback, 16);
 }
 
-static int choose(struct watch *w, const struct socket_info *info, struct scitag *tag,
-		  enum scitag_carrier *carrier)
+static struct choice choose(const struct watch *w, const struct socket_info *info)
 {
 	const struct watch_options *o = &w->options;
+	struct choice c = {.kind = KIND_NONE};
 
-	*carrier = CARRIER_NONE;
-	if (is_iperf(w, info)) {
-		*tag = iperf_next(o->iperf);
-		return 0;
-	}
-	return o->scan ? scan_match(o->scan, info, tag, carrier) : -ENOENT;
+	if (info->key.family == 4 && !o->ipv4)
+		return c;
+	if (is_iperf(w, info))
+		c.kind = KIND_IPERF;
+	else if (o->scan && info->key.protocol == IPPROTO_TCP &&
+		 !scan_match(o->scan, info, &c.tag, &c.carrier))
+		c.kind = KIND_SCAN;
+	else if (o->wildcards && (o->loopback || !is_loopback(&info->key)) &&
+		 !rules_match(o->wildcards, info, &c.tag))
+		c.kind = KIND_WILDCARD;
+	return c;
+}
+
+static int is_same(const struct choice *a, const struct choice *b)
+{
+	return a->kind == b->kind &&
+	       (a->kind == KIND_IPERF ||
+		(a->tag.experiment == b->tag.experiment && a->tag.activity == b->tag.activity &&
+		 a->carrier == b->carrier));
+}
+
+static int has_room_for_wildcards(const struct watch *w, size_t n_more)
+{
+	return w->counters.wild + n_more < w->options.wildcards_max;
 }
 
 static void hand_on(struct watch *w, enum rules_event event, const struct entry *e)
 {
-	const struct rules_flow_event out = {
-		.event = event, .key = e->key, .tag = e->tag, .carrier = e->carrier};
+	const struct rules_flow_event out = {.event = event,
+					     .key = e->key,
+					     .tag = e->choice.tag,
+					     .carrier = e->choice.carrier,
+					     .announce_only = e->choice.kind == KIND_WILDCARD};
 
 	w->options.handle(w->options.arg, &out);
 }
@@ -132,28 +161,35 @@ static void hand_on(struct watch *w, enum rules_event event, const struct entry 
 void watch_opened(struct watch *w, const struct socket_info *info)
 {
 	uint32_t *at = find(w, &info->key);
-	enum scitag_carrier carrier;
-	struct scitag tag;
-	struct entry *e;
+	struct choice choice;
+	struct entry *e = NULL;
 
 	if (*at != NO_ENTRY)
 		return;
 	w->counters.opened++;
-	if (choose(w, info, &tag, &carrier)) {
+	choice = choose(w, info);
+	if (choice.kind == KIND_NONE) {
 		w->counters.unmatched++;
 		return;
 	}
-	e = add(w, &info->key);
+	if (choice.kind != KIND_WILDCARD || has_room_for_wildcards(w, 0))
+		e = add(w, &info->key);
 	if (!e) {
 		w->counters.refused++;
 		log_limited(&w->limit, LOG_LEVEL_WARN, "watch",
-			    "more than %d connections under a rule", WATCH_FLOWS_MAX);
+			    "more than %zu connections under %s",
+			    choice.kind == KIND_WILDCARD ? w->options.wildcards_max
+							 : (size_t)WATCH_FLOWS_MAX,
+			    choice.kind == KIND_WILDCARD ? "wildcards: the rest is not announced"
+							 : "a rule");
 		return;
 	}
 	w->counters.started++;
-	e->tag = tag;
-	e->carrier = carrier;
-	e->round = info->key.family == 6 ? w->round : 0;
+	w->counters.wild += choice.kind == KIND_WILDCARD;
+	if (choice.kind == KIND_IPERF)
+		choice.tag = iperf_next(w->options.iperf);
+	e->choice = choice;
+	e->round = w->round;
 	hand_on(w, RULES_START, e);
 }
 
@@ -170,84 +206,109 @@ void watch_closed(struct watch *w, const struct flow_key *key)
 	hand_on(w, RULES_END, &e);
 }
 
+void watch_gone(struct watch *w, const struct flow_key *key)
+{
+	struct socket_info live;
+
+	/* word of it comes late: the ports may be another socket's by now */
+	if (key->protocol == IPPROTO_UDP && *find(w, key) != NO_ENTRY &&
+	    sockets_look(w->options.sockets, key, &live))
+		watch_closed(w, key);
+}
+
 static void told(void *arg, const struct skops_event *event)
 {
 	struct watch *w = arg;
-	struct socket_info info = {.key = event->key};
+	struct socket_info info = {.key = event->key, .uid = UINT32_MAX};
 
 	if (event->what == SKOPS_CLOSED) {
 		watch_closed(w, &event->key);
 		return;
 	}
 	/* whose it is, only a look tells; it may be gone already */
-	if (w->options.scan && event->key.family == 6 &&
-	    sockets_look(w->options.sockets, &event->key, &info)) {
-		memset(&info, 0, sizeof(info));
-		info.key = event->key;
-	}
+	if ((w->options.scan || w->options.wildcards) &&
+	    (event->key.family == 6 || w->options.ipv4) &&
+	    sockets_look(w->options.sockets, &event->key, &info))
+		info = (struct socket_info){.key = event->key, .uid = UINT32_MAX};
 	watch_opened(w, &info);
 }
 
-static void note_family(struct flow_key *key)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	if (!memcmp(key->src_ip, mapped, sizeof(mapped)))
-		key->family = 4;
-}
+struct found {
+	struct socket_info info;
+	int known; /* a flow already, but of another rule or tag */
+};
 
 struct look {
 	struct watch *w;
-	struct socket_info *found; /* new ones under a rule */
-	size_t n;
+	int anew; /* the rules changed */
+	struct found *found;
+	size_t n, n_wild; /* of them new under wildcards */
 };
 
-static void seen(void *arg, const struct socket_info *socket)
+static void remember(struct look *look, const struct socket_info *info, int known)
 {
-	struct look *look = arg;
-	struct watch *w = look->w;
-	struct socket_info info = *socket, *grown;
-	uint32_t *at;
+	struct found *grown;
 
-	if (info.key.protocol != IPPROTO_TCP ||
-	    (info.state != ESTABLISHED && info.state != CLOSE_WAIT))
-		return;
-	note_family(&info.key);
-	at = find(w, &info.key);
-	if (*at != NO_ENTRY) {
-		w->entries[*at].round = w->round;
-		return;
-	}
-	if (!matches(w, &info))
-		return;
 	if (!(look->n & (look->n - 1))) { /* room for twice as many at each power of two */
 		grown = reallocarray(look->found, look->n ? look->n * 2 : 1, sizeof(*grown));
 		if (!grown)
 			return;
 		look->found = grown;
 	}
-	look->found[look->n++] = info;
+	look->found[look->n++] = (struct found){*info, known};
 }
 
-/* All sockets; then those that are gone although nobody said so. The new ones are handed on when the
- * kernel has told all: whoever handles them may ask it something else. */
-static void look(struct watch *w, int64_t now_mono_ns)
+static void seen(void *arg, const struct socket_info *info)
 {
-	struct look look = {.w = w};
+	struct look *look = arg;
+	struct watch *w = look->w;
+	struct choice choice;
+	uint32_t *at;
+
+	if (info->state != ESTABLISHED && info->state != CLOSE_WAIT)
+		return;
+	at = find(w, &info->key);
+	if (*at != NO_ENTRY) {
+		w->entries[*at].round = w->round;
+		if (!look->anew)
+			return;
+		choice = choose(w, info);
+		if (!is_same(&w->entries[*at].choice, &choice))
+			remember(look, info, 1);
+		return;
+	}
+	choice = choose(w, info);
+	if (choice.kind == KIND_WILDCARD && !has_room_for_wildcards(w, look->n_wild)) {
+		w->counters.left_out++;
+	} else if (choice.kind != KIND_NONE) {
+		look->n_wild += choice.kind == KIND_WILDCARD;
+		remember(look, info, 0);
+	}
+}
+
+/* All sockets; then those that are gone although nobody said so. What is new or changed is handed on
+ * when the kernel has told all: whoever handles it may ask it something else. */
+static void look(struct watch *w, int64_t now_mono_ns, int anew)
+{
+	struct look look = {.w = w, .anew = anew};
 	int err = -ENOENT;
 
 	w->looked_mono_ns = now_mono_ns;
+	w->counters.left_out = 0;
 	if (!++w->round)
 		w->round = 1;
 	if (w->options.sockets)
-		err = sockets_each(w->options.sockets, seen, &look);
+		err = sockets_each(w->options.sockets, w->options.ipv4, seen, &look);
 	for (size_t i = 0; i < look.n; i++)
-		watch_opened(w, &look.found[i]);
+		if (look.found[i].known)
+			watch_closed(w, &look.found[i].info.key);
+	for (size_t i = 0; i < look.n; i++)
+		watch_opened(w, &look.found[i].info);
 	free(look.found);
 	for (uint32_t i = 0; !err && i < w->used; i++) {
 		struct flow_key key = w->entries[i].key;
 
-		if (key.family && w->entries[i].round && w->entries[i].round != w->round)
+		if (key.family && w->entries[i].round != w->round)
 			watch_closed(w, &key);
 	}
 }
@@ -265,6 +326,17 @@ static void set_iperf_cgroup(struct watch *w)
 }
 
 /* --- life -------------------------------------------------------------------------------------- */
+
+static int wants_all(const struct watch_options *o)
+{
+	return o->scan || o->wildcards;
+}
+
+static int open_program(struct watch *w)
+{
+	w->skops_sees_all = wants_all(&w->options);
+	return skops_open(&w->skops, w->skops_sees_all ? NULL : w->options.cgroup);
+}
 
 int watch_open(struct watch **out, const struct watch_options *options)
 {
@@ -284,14 +356,13 @@ int watch_open(struct watch **out, const struct watch_options *options)
 		return log_fail(-ENOMEM, "watch", "open");
 	}
 	set_iperf_cgroup(w);
-	err = options->no_program ? -ENOSYS
-				  : skops_open(&w->skops, options->scan ? NULL : options->cgroup);
+	err = options->no_program ? -ENOSYS : open_program(w);
 	if (err && !options->no_program)
 		log_msg(LOG_LEVEL_WARN, "watch",
 			"no program for connections on the cgroup (%s): looking at all sockets "
 			"every %d s instead",
 			strerror(-err), LOOK_S);
-	look(w, clock_mono_ns());
+	look(w, clock_mono_ns(), 0);
 	*out = w;
 	return 0;
 }
@@ -324,14 +395,27 @@ void watch_tick(struct watch *w, int64_t now_mono_ns)
 	w->counters.lost = lost;
 	if (missed ||
 	    now_mono_ns - w->looked_mono_ns >= (w->skops ? LOOK_SLOW_S : LOOK_S) * NS_PER_S)
-		look(w, now_mono_ns);
+		look(w, now_mono_ns, 0);
 }
 
-void watch_set(struct watch *w, struct iperf *iperf, struct scan *scan)
+void watch_set(struct watch *w, const struct watch_options *options)
 {
-	w->options.iperf = iperf;
-	w->options.scan = scan;
-	look(w, clock_mono_ns());
+	struct watch_options *o = &w->options;
+
+	o->iperf = options->iperf;
+	o->scan = options->scan;
+	o->wildcards = options->wildcards;
+	o->wildcards_max = options->wildcards_max;
+	o->loopback = options->loopback;
+	o->ipv4 = options->ipv4;
+	o->cgroup = options->cgroup;
+	set_iperf_cgroup(w);
+	if (w->skops && wants_all(o) && !w->skops_sees_all) {
+		skops_close(w->skops);
+		w->skops = NULL;
+		open_program(w);
+	}
+	look(w, clock_mono_ns(), 1);
 }
 
 void watch_count(const struct watch *w, struct watch_counters *out)

@@ -344,14 +344,15 @@ def case_iperf():
         time.sleep(0.4)
         net.pipe(line("start", "fd00::1", 45000, "fd00::2", 5201))
         r = json.loads(sh("ip netns exec %s iperf3 -c fd00::2 --cport 45000 -b 200M -t 3 -J" % net.a))
-        sent, cookie = r["end"]["sum_sent"]["bytes"], 37
+        # the server may leave before it has read all; its first 37 bytes are a cookie that neither counts
+        sent, received = (r["end"][k]["bytes"] + 37 for k in ("sum_sent", "sum_received"))
         near.wait(5)
         time.sleep(0.5)
         f = near.fireflies()
         states = [state(x) for x in f]
         check(states[0] == "start" and states[-1] == "end" and set(states[1:-1]) == {"ongoing"} and 2 <= len(states) - 2 <= 3,
               "iperf3: START, %d ONGOING, END" % (len(states) - 2), states)
-        check(f[-1]["usage"]["sent"] == sent + cookie, "iperf3: END counts %d bytes, as iperf3 does, and its cookie" % sent, f[-1]["usage"])
+        check(received <= f[-1]["usage"]["sent"] <= sent, "iperf3: END counts %d bytes; iperf3 %d to %d" % (f[-1]["usage"]["sent"], received, sent))
         counts = [x["usage"]["sent"] for x in f if "usage" in x]
         check(counts == sorted(counts), "iperf3: counts only grow", counts)
 
@@ -652,7 +653,8 @@ def case_many():
         for ns in (net.a, net.b):
             sh("ip netns exec %s sysctl -qw net.ipv4.ip_local_port_range='10000 65000' net.core.somaxconn=16384" % ns)
         far = Collector(net.b, "fd00::2", 10514)
-        net.run_marker(firefly={"ongoing": "%ds" % interval, "enrich": True}, listener=None)
+        # a tenth of a second's worth may go at once: fewer than the thousand packets that a veth queues
+        net.run_marker(firefly={"ongoing": "%ds" % interval, "enrich": True, "rate": 8000}, listener=None)
 
         def cost():
             stat = open("/proc/%d/stat" % net.daemon.pid).read().split()
@@ -678,7 +680,9 @@ def case_many():
         fed = time.monotonic() - started
         far.wait(FLOWS, 20)
         for i, s in enumerate(ends):
-            s.sendall(bytes(1 + i % 1000))
+            s.sendall(bytes(10 + i % 1000))
+            if i % 500 == 0:
+                time.sleep(0.002)
         time.sleep(max(1, KEEP_S - (time.monotonic() - started)))  # at least until all is acknowledged
         middle = cost()
         half = FLOWS // 2
@@ -697,7 +701,7 @@ def case_many():
                 ongoing.setdefault(p, []).append(f["flow-lifecycle"]["current-time"])
             else:
                 seen[p, s] = seen.get((p, s), 0) + 1
-            if s == "end" and f.get("usage", {}).get("sent") != 1 + index[p] % 1000:
+            if s == "end" and f.get("usage", {}).get("sent") != 10 + index[p] % 1000:
                 wrong.append((index[p], f))
         c = net.status()["fireflies"]
         check(len(seen) == 2 * FLOWS and set(seen.values()) == {1} and {p for p, _ in seen} == set(ports),

@@ -26,6 +26,9 @@ static struct world {
 	int connected; /* the kernel knows a connection */
 	int asked_one, asked_all;
 	uint64_t sent_bytes, received_bytes, cookie;
+	int64_t wire_bytes; /* as the mark counts; -1: there is none */
+	struct tcp_detail *detail;
+	uint8_t syn;
 } w;
 
 static int may(void *arg, int64_t now_mono_ns)
@@ -53,7 +56,9 @@ static struct tcp_sample sample(void)
 				   .sent_bytes = w.sent_bytes,
 				   .received_bytes = w.received_bytes,
 				   .rtt_us = 1500,
-				   .tcp = {.path_mtu_bytes = 1500}};
+				   .tcp = {.path_mtu_bytes = 1500},
+				   .syn = w.syn,
+				   .detail = w.detail};
 }
 
 static int look(void *arg, const struct flow_key *key, uint64_t cookie, struct tcp_sample *out)
@@ -91,23 +96,35 @@ static int look_at_all(void *arg,
 	return 0;
 }
 
+static int count(void *arg, const struct flow_key *key, uint64_t *sent_bytes)
+{
+	if (w.wire_bytes < 0)
+		return -ENOENT;
+	*sent_bytes = (uint64_t)w.wire_bytes;
+	return 0;
+}
+
 static void map(void *arg, struct flow_key *key)
 {
 	if (key->src_ip[15] == 0x99) /* one address that the world knows otherwise */
 		inet_pton(AF_INET6, "2001:db8:ffff::1", key->src_ip);
 }
 
-static const struct emitter_options usual = {
-	.flows_max = 10000, .ongoing_s = 30, .enrich = 1, .host = "dtn1.example.org"};
+static const struct emitter_options usual = {.flows_max = 10000,
+					     .ongoing_s = 30,
+					     .enrich = 1,
+					     .max_bytes = FIREFLY_EMIT_MAX_BYTES,
+					     .host = "dtn1.example.org"};
 
 static void begin_with(const struct emitter_options *options)
 {
-	const struct emitter_hooks hooks = {may, hear, look, look_at_all, map, NULL};
+	const struct emitter_hooks hooks = {may, hear, look, look_at_all, count, map, NULL};
 
 	w = (struct world){.now = {1000 * NS_PER_S, 1768035600 * US_PER_S},
 			   .allowance = -1,
 			   .connected = 1,
-			   .cookie = 7};
+			   .cookie = 7,
+			   .wire_bytes = -1};
 	w.said = calloc(SAID_MAX, sizeof(*w.said));
 	assert_int_equal(emitter_open(&w.emitter, options, &hooks), 0);
 }
@@ -347,6 +364,61 @@ static void a_flow_of_no_connection_goes_on(void **state)
 	assert_int_equal(w.said[3].rtt_us, FIREFLY_RTT_UNSAID);
 }
 
+/* UDP: what the mark counted since START; what came back nobody counted. */
+static void a_flow_of_no_connection_counts_what_left(void **state)
+{
+	w.connected = 0;
+	w.wire_bytes = 700; /* of an earlier flow on the same ports */
+	begin(1, 3, 14);
+	w.wire_bytes = 1700;
+	pass(30);
+	w.wire_bytes = 5700;
+	end(1);
+	assert_int_equal(w.n_said, 3);
+	assert_int_equal(w.said[0].src_to_dst_bytes, FIREFLY_BYTES_UNSAID);
+	assert_int_equal(w.said[1].src_to_dst_bytes, 1000);
+	assert_int_equal(w.said[2].src_to_dst_bytes, 5000);
+	assert_int_equal(w.said[2].dst_to_src_bytes, FIREFLY_BYTES_UNSAID);
+}
+
+/* A mark that is gone at its END has been asked before: the last count is said. */
+static void the_last_count_outlives_the_mark(void **state)
+{
+	struct flow_key key = flow(1);
+
+	w.connected = 0;
+	w.wire_bytes = 0;
+	begin(1, 3, 14);
+	w.wire_bytes = 1000;
+	pass(30);
+	w.wire_bytes = -1;
+	emitter_lapse(w.emitter, &key, w.now);
+	pass(0.1);
+	assert_int_equal(w.said[2].state, FIREFLY_END);
+	assert_int_equal(w.said[2].src_to_dst_bytes, 1000);
+}
+
+/* Segments that this host drops itself are counted at each try: then what is acknowledged counts, less
+ * the SYN that was seen to be acknowledged, less the FIN of a closed connection. */
+static void syn_and_fin_are_no_payload(void **state)
+{
+	for (uint16_t i = 0; i < 2;
+	     i++) { /* a listener's connection; then one with a SYN of ours */
+		struct flow_key key = flow(i + 1);
+		struct tcp_sample s;
+
+		w.syn = (uint8_t)i;
+		begin(i + 1, 3, 14);
+		s = sample();
+		s.sent_bytes = 652 + i + 1;
+		s.syn = 0;
+		s.rough = s.fin = 1;
+		emitter_gone(w.emitter, &key, &s, w.now);
+		pass(0.1);
+		assert_int_equal(w.said[2 * i + 1].src_to_dst_bytes, 652);
+	}
+}
+
 static void what_the_source_says_is_kept(void **state)
 {
 	struct flow_key key = flow(1);
@@ -483,13 +555,132 @@ static void what_is_no_inheritance_is_refused(void **state)
 	rewind(f);
 	assert_int_equal(emitter_load(w.emitter, f, w.now), 0); /* known already */
 	rewind(f);
-	fputs("firefly2", f);
+	fputs("firefly1", f);
 	rewind(f);
 	assert_int_equal(emitter_load(w.emitter, f, w.now), -EBADMSG);
 	fclose(f);
 	f = tmpfile();
 	assert_int_equal(emitter_load(w.emitter, f, w.now), -EBADMSG);
 	fclose(f);
+}
+
+/* Killed with a START and an END still to be said: both are, by the successor. */
+static void what_was_due_is_said_by_a_successor(void **state)
+{
+	FILE *f = tmpfile();
+
+	begin(1, 3, 14);
+	w.allowance = 0;
+	begin(2, 3, 14);
+	end(1);
+	w.connected = 0;
+	w.wire_bytes = 40;
+	begin(3, 3, 14);
+	assert_int_equal(w.n_said, 1);
+	assert_int_equal(emitter_save(w.emitter, f, w.now), 3);
+	rewind(f);
+	emitter_close(w.emitter);
+	free(w.said);
+	begin_with(&usual);
+	assert_int_equal(emitter_load(w.emitter, f, w.now), 3);
+	pass(0);
+	assert_int_equal(w.n_said, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(w.said[i].state,
+				 w.said[i].key.src_port == 1 ? FIREFLY_END : FIREFLY_START);
+	w.connected = 0;
+	w.wire_bytes = 100;
+	end(3);
+	assert_int_equal(w.said[3].src_to_dst_bytes, 60);
+	fclose(f);
+}
+
+static void a_change_of_what_is_saved_is_told(void **state)
+{
+	uint64_t before = emitter_changes(w.emitter), after;
+
+	begin(1, 3, 14);
+	after = emitter_changes(w.emitter);
+	assert_true(after > before);
+	pass(30);
+	assert_int_equal(emitter_changes(w.emitter), after); /* ONGOING changes nothing */
+	end(1);
+	assert_true(emitter_changes(w.emitter) > after);
+}
+
+static size_t n_listed;
+
+static void end_it(void *arg, const struct flow_key *key, const struct scitag *tag)
+{
+	assert_int_equal(tag->experiment, 3);
+	n_listed++;
+	emitter_lapse(w.emitter, key, w.now);
+}
+
+static void flows_may_end_while_they_are_listed(void **state)
+{
+	struct flow_key key = flow(3);
+
+	for (uint16_t i = 1; i <= 5; i++)
+		begin(i, 3, 14);
+	assert_true(emitter_has(w.emitter, &key));
+	n_listed = 0;
+	emitter_each(w.emitter, end_it, NULL);
+	assert_int_equal(n_listed, 5);
+	assert_false(emitter_has(w.emitter, &key));
+	emitter_each(w.emitter, end_it, NULL);
+	assert_int_equal(n_listed, 5);
+	pass(0.1);
+	assert_int_equal(w.n_said, 10);
+}
+
+static void a_mute_one_keeps_the_flows_and_says_nothing(void **state)
+{
+	struct emitter_options mute = usual;
+	struct emitter_counters c;
+
+	mute.mute = 1;
+	emitter_set(w.emitter, &mute);
+	begin(1, 3, 14);
+	pass(30);
+	emitter_count(w.emitter, &c);
+	assert_int_equal(c.active, 1);
+	assert_int_equal(w.n_said, 0);
+	end(1);
+	emitter_count(w.emitter, &c);
+	assert_int_equal(c.active, 0);
+	assert_int_equal(w.n_said, 0);
+}
+
+/* The forms beside lean: each flow's own details, those of the last word included. */
+static void details_are_the_flow_s_own(void **state)
+{
+	struct emitter_options full = usual;
+	struct tcp_detail detail = {.has = 1U << INET_DIAG_INFO, .congestion = "cubic"};
+	struct flow_key key = flow(1);
+	struct tcp_sample s;
+
+	full.form = ENRICH_FULL;
+	emitter_set(w.emitter, &full);
+	w.detail = &detail;
+	detail.info.tcpi_rtt = 111;
+	begin(1, 3, 14);
+	detail.info.tcpi_rtt = 222;
+	begin(2, 3, 14);
+	assert_int_equal(w.said[0].rtt_us, 111);
+	assert_int_equal(w.said[1].rtt_us, 222);
+	detail.info.tcpi_rtt = 333;
+	detail.congestion[0] = 0; /* which the last word leaves out */
+	s = sample();
+	emitter_gone(w.emitter, &key, &s, w.now);
+	pass(0.1);
+	assert_int_equal(w.said[2].rtt_us, 333);
+	assert_string_equal(w.said[2].tcp.congestion, "cubic");
+	w.detail = NULL;
+	w.connected = 0;
+	begin(1, 3, 14); /* in a row that had some */
+	assert_int_equal(w.said[3].rtt_us, FIREFLY_RTT_UNSAID);
+	assert_null(strstr(w.last, "netlink"));
 }
 
 static void a_bare_one_is_json_alone(void **state)
@@ -519,6 +710,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_missed_end_is_found_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost_words_are_made_up_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flow_of_no_connection_goes_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_flow_of_no_connection_counts_what_left, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(the_last_count_outlives_the_mark, setup, teardown),
+		cmocka_unit_test_setup_teardown(syn_and_fin_are_no_payload, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_the_source_says_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(our_source_is_named_as_the_world_knows_it, setup,
 						teardown),
@@ -528,6 +723,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(none_is_forgotten_none_said_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_successor_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_inheritance_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_due_is_said_by_a_successor, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_change_of_what_is_saved_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(flows_may_end_while_they_are_listed, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_mute_one_keeps_the_flows_and_says_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(details_are_the_flow_s_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bare_one_is_json_alone, setup, teardown),
 	};
 
