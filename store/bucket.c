@@ -59,3 +59,21 @@ struct bucket *bucket_join(const struct bucket *a, const struct bucket *b)
 		memcpy(j->sources, sources->sources, sources->n_sources * sizeof(*j->sources));
 	return j;
 }
+
+struct traffic_key bucket_flow_key(const struct flow_row *f)
+{
+	int way = !f->experiment[0] && !f->activity[0] && (f->experiment[1] || f->activity[1]);
+	int claimed = f->grade == GRADE_CLAIMED;
+
+	return (struct traffic_key){
+		.source = f->point,
+		.direction = f->direction,
+		.family = f->key.family,
+		.carrier = f->carrier[way],
+		.grade = f->grade,
+		.experiment = claimed ? f->claim_experiment : f->experiment[way],
+		.activity = claimed ? f->claim_activity : f->activity[way],
+		.src_site = f->src_site,
+		.dst_site = f->dst_site,
+	};
+}

@@ -7,4 +7,7 @@
  * NULL, then it is a copy. NULL: no memory. */
 struct bucket *bucket_join(const struct bucket *a, const struct bucket *b);
 
+/* flow_row_key but for the application's number. */
+struct traffic_key bucket_flow_key(const struct flow_row *f);
+
 #endif

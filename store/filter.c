@@ -19,6 +19,7 @@
 #define ALL_DIMS          UINT32_MAX
 #define EXPERIMENTS_ASKED 1024 /* an activity's name is looked up in all of these */
 #define ID_MAX            65535
+#define DIM_SITE          DIM_COUNT /* either site: becomes two comparisons */
 
 enum op { OP_AND, OP_OR, OP_NOT, OP_COMPARE };
 
@@ -160,6 +161,20 @@ static int new_node(struct parser *p, enum op op, int left, int right)
 	return f->n_nodes++;
 }
 
+/* Of the words since first_word. */
+static int new_compare(struct parser *p, int dim, int negated, int first_word)
+{
+	int node = new_node(p, OP_COMPARE, 0, 0);
+
+	if (node >= 0) {
+		p->f->nodes[node].dim = (uint8_t)dim;
+		p->f->nodes[node].negated = (uint8_t)negated;
+		p->f->nodes[node].first_word = first_word;
+		p->f->nodes[node].n_words = p->n_words - first_word;
+	}
+	return node;
+}
+
 static int take_value(struct parser *p)
 {
 	if (p->kind != TOKEN_WORD && p->kind != TOKEN_QUOTED)
@@ -190,7 +205,7 @@ static int take_dimension(struct parser *p)
 	if (p->kind != TOKEN_WORD)
 		return refuse(p, p->at,
 			      "expected a dimension, such as experiment, family or source");
-	dim = strcasecmp(p->word, "site") == 0 ? DIM_SRC_SITE : dim_find(p->word);
+	dim = strcasecmp(p->word, "site") == 0 ? DIM_SITE : dim_find(p->word);
 	if (dim < 0)
 		return refuse(p, p->at,
 			      "there is no dimension '%.40s'; there are experiment, activity, "
@@ -220,14 +235,13 @@ static int parse_comparison(struct parser *p)
 	} else {
 		err = refuse(p, p->at, "expected =, != or in after the dimension");
 	}
-	node = err ? err : new_node(p, OP_COMPARE, 0, 0);
-	if (node >= 0) {
-		p->f->nodes[node].dim = (uint8_t)dim;
-		p->f->nodes[node].negated = (uint8_t)negated;
-		p->f->nodes[node].first_word = first_word;
-		p->f->nodes[node].n_words = p->n_words - first_word;
-	}
-	return node;
+	if (err)
+		return err;
+	if (dim != DIM_SITE)
+		return new_compare(p, dim, negated, first_word);
+	node = new_compare(p, DIM_SRC_SITE, negated, first_word);
+	err = node < 0 ? node : new_compare(p, DIM_DST_SITE, negated, first_word);
+	return err < 0 ? err : new_node(p, negated ? OP_AND : OP_OR, node, err);
 }
 
 static int parse_any(struct parser *p, int depth);
@@ -340,6 +354,9 @@ static size_t numbers_of(struct parser *p, enum dim dim, const char *text, int e
 	case DIM_ACTIVITY:
 		return is_number(text, out) ? 1 : ask(p, dim, text, experiment, out, cap);
 	case DIM_SOURCE: /* an interface may be named 1 */
+	case DIM_SRC_SITE:
+	case DIM_DST_SITE:
+	case DIM_APPLICATION:
 		n = ask(p, dim, text, -1, out, cap);
 		return n ? n : (size_t)is_number(text, out);
 	case DIM_GRADE:
@@ -361,10 +378,9 @@ static size_t numbers_of(struct parser *p, enum dim dim, const char *text, int e
 	return found >= 0;
 }
 
-static int has_numbers(enum dim dim)
+static const char *thing_name(enum dim dim)
 {
-	return dim <
-	       DIM_SRC_SITE; /* sites and applications: in no row so far, nothing is equal to them */
+	return dim == DIM_SRC_SITE || dim == DIM_DST_SITE ? "site" : dim_name(dim);
 }
 
 static int resolve_numbers(struct parser *p, struct node *n, int experiment)
@@ -377,7 +393,7 @@ static int resolve_numbers(struct parser *p, struct node *n, int experiment)
 					    sizeof(found) / sizeof(found[0]));
 
 		if (!n_found)
-			return refuse(p, w->at, "there is no %s '%.60s'%s", dim_name(n->dim),
+			return refuse(p, w->at, "there is no %s '%.60s'%s", thing_name(n->dim),
 				      w->text, n->dim == DIM_ACTIVITY ? " of this experiment" : "");
 		if (add_values(p, w, found, n_found) < 0)
 			return -EINVAL;
@@ -464,8 +480,7 @@ static int resolve_all(struct parser *p)
 	for (int i = 0; i < p->f->n_nodes; i++) {
 		struct node *n = &p->f->nodes[i];
 
-		if (n->op == OP_COMPARE && n->dim != DIM_ACTIVITY && has_numbers(n->dim) &&
-		    resolve_numbers(p, n, -1) < 0)
+		if (n->op == OP_COMPARE && n->dim != DIM_ACTIVITY && resolve_numbers(p, n, -1) < 0)
 			return -EINVAL;
 	}
 	return resolve_activities(p, p->f->root, -1);
@@ -542,6 +557,12 @@ static int32_t member(const struct traffic_key *key, enum dim dim)
 		return key->direction;
 	case DIM_SOURCE:
 		return key->source;
+	case DIM_SRC_SITE:
+		return key->src_site;
+	case DIM_DST_SITE:
+		return key->dst_site;
+	case DIM_APPLICATION:
+		return key->application;
 	default:
 		return 0;
 	}
@@ -590,6 +611,16 @@ int filter_match_part(const struct filter *f, const struct traffic_key *key, uin
 int filter_match(const struct filter *f, const struct traffic_key *key)
 {
 	return filter_match_part(f, key, ALL_DIMS);
+}
+
+uint32_t filter_dims(const struct filter *f)
+{
+	uint32_t dims = 0;
+
+	for (int i = 0; f && i < f->n_nodes; i++)
+		if (f->nodes[i].op == OP_COMPARE)
+			dims |= DIM_BIT(f->nodes[i].dim);
+	return dims;
 }
 
 /* --- SQL ----------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* The one filter language of command line, API and page:
  *     experiment=cms and family=6 and not (grade=untagged or direction=in)
  * dimension = value, != , `in (a, b)`; and, or, not, parentheses; values bare, or "quoted". Words in
- * any case. `site=X` is src_site=X or dst_site=X. Values are turned into numbers here, names of
- * experiments and sources through the caller's resolver, so that the store never sees a name. */
+ * any case. `site=X` is (src_site=X or dst_site=X), `site!=X` its opposite. Values are turned into numbers
+ * here, names of experiments, sources, sites and applications through the caller's resolver, so that the store never sees a name. */
 #ifndef STORE_FILTER_H
 #define STORE_FILTER_H
 
@@ -16,7 +16,8 @@
 
 struct filter; /* opaque, immutable */
 
-/* Turns a value's text into its number for experiment, activity and source; the rest is built in.
+/* Turns a value's text into its number for experiment, activity, source, sites and application; the
+ * rest is built in.
  * Activities are asked with the experiment that the same `and` group names; if it names none, the
  * filter asks with every experiment from 0 to 1023 and keeps the pairs. Several numbers may fit:
  * fills out[0..cap) and returns how many; 0: no such. Numbers of experiments and activities
@@ -29,7 +30,8 @@ int filter_parse(struct filter **out, const char *text, filter_resolve resolve, 
 		 char *why, size_t why_cap_bytes, size_t *at);
 void filter_free(struct filter *f);
 int filter_match(const struct filter *f, const struct traffic_key *key); /* f NULL: always */
-/* The same as an SQL expression over the columns of traffic_*; numbers only, safe to splice.
+uint32_t filter_dims(const struct filter *f); /* bits 1 << enum dim that it speaks of */
+/* The same as an SQL expression over columns named like the dimensions; numbers only, safe to splice.
  * Returns its length in bytes, or -ENOSPC; FILTER_SQL_MAX always suffices. */
 int filter_sql(const struct filter *f, char *buf, size_t cap_bytes);
 

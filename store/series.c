@@ -81,6 +81,12 @@ static struct traffic_key group_key(uint32_t group, const struct traffic_key *ke
 		g.direction = key->direction;
 	if (group & 1u << DIM_SOURCE)
 		g.source = key->source;
+	if (group & 1u << DIM_SRC_SITE)
+		g.src_site = key->src_site;
+	if (group & 1u << DIM_DST_SITE)
+		g.dst_site = key->dst_site;
+	if (group & 1u << DIM_APPLICATION)
+		g.application = key->application;
 	return g;
 }
 
@@ -95,9 +101,22 @@ static uint64_t key_high(const struct traffic_key *k)
 	return (uint64_t)(uint32_t)k->experiment << 32 | (uint32_t)k->activity;
 }
 
+static uint64_t key_names(const struct traffic_key *k)
+{
+	return (uint64_t)k->src_site << 32 | (uint32_t)k->dst_site << 16 | k->application;
+}
+
+static int same_key(const struct traffic_key *a, const struct traffic_key *b)
+{
+	return key_low(a) == key_low(b) && key_high(a) == key_high(b) &&
+	       key_names(a) == key_names(b);
+}
+
 static size_t key_slot(const struct series *s, const struct traffic_key *k)
 {
-	uint64_t h = (key_low(k) ^ key_high(k) * 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
+	uint64_t h = key_low(k) ^ key_high(k) * 0x9e3779b97f4a7c15u;
+
+	h = (h ^ key_names(k) * 0xbf58476d1ce4e5b9u) * 0xd6e8feb86659fd93u;
 
 	return (h ^ h >> 32) & (s->n_slots - 1);
 }
@@ -129,7 +148,7 @@ static struct line *find_line(struct series *s, const struct traffic_key *key)
 	for (; s->slots[at]; at = (at + 1) & (s->n_slots - 1)) {
 		struct line *l = &s->lines[s->slots[at] - 1];
 
-		if (key_low(&l->key) == key_low(key) && key_high(&l->key) == key_high(key))
+		if (same_key(&l->key, key))
 			return l;
 	}
 	if (s->n_lines == s->cap_lines) {
@@ -216,7 +235,10 @@ static int by_bytes(const void *a, const void *b)
 		return x->total.bytes < y->total.bytes ? 1 : -1;
 	if (key_high(&x->key) != key_high(&y->key))
 		return key_high(&x->key) < key_high(&y->key) ? -1 : 1;
-	return key_low(&x->key) < key_low(&y->key) ? -1 : key_low(&x->key) > key_low(&y->key);
+	if (key_low(&x->key) != key_low(&y->key))
+		return key_low(&x->key) < key_low(&y->key) ? -1 : 1;
+	return key_names(&x->key) < key_names(&y->key) ? -1
+						       : key_names(&x->key) > key_names(&y->key);
 }
 
 static int add_line(struct store_result *r, struct store_series *to, const struct line *from)

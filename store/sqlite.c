@@ -33,7 +33,13 @@ extern const char store_schema[] __attribute__((visibility("hidden")));
 const struct level levels[LEVELS] = {
 	{"10s", 10}, {"1m", 60}, {"10m", 600}, {"1h", 3600}, {"1d", 86400},
 };
-const int claim_levels[CLAIM_LEVELS] = {1, 3, 4};
+const struct table_levels tables[TABLES] = {
+	[TABLE_TRAFFIC] = {"traffic", LEVELS, {0, 1, 2, 3, 4}},
+	[TABLE_CLAIMS] = {"claims", SIDE_LEVELS, {1, 3, 4}},
+	[TABLE_PAIRS] = {"pairs", SIDE_LEVELS, {1, 3, 4}},
+	[TABLE_HISTOGRAMS] = {"histograms", SIDE_LEVELS, {1, 3, 4}},
+	[TABLE_LABEL_FLOWS] = {"label_flows", SIDE_LEVELS, {1, 3, 4}},
+};
 
 /* --- small things -------------------------------------------------------------------------- */
 
@@ -203,14 +209,14 @@ static int take_lock(struct db *db)
 /* Is the file ours to write? Looks only: what is refused stays as it is. */
 static int check_schema(struct db *db, int *is_new)
 {
-	int64_t version, tables;
+	int64_t version, there;
 	int err = sqlite_number(db, &version, 0, "PRAGMA user_version");
 
 	if (!err)
-		err = sqlite_number(db, &tables, 0, "SELECT count(*) FROM sqlite_schema");
+		err = sqlite_number(db, &there, 0, "SELECT count(*) FROM sqlite_schema");
 	if (err)
 		return err;
-	*is_new = tables == 0;
+	*is_new = there == 0;
 	if (version == SCHEMA_VERSION || *is_new)
 		return 0;
 	if (version > SCHEMA_VERSION)
@@ -222,18 +228,44 @@ static int check_schema(struct db *db, int *is_new)
 	return -EPROTONOSUPPORT;
 }
 
-static int create_schema(struct db *db)
+/* Claims were booked at their END before end_bytes was there. */
+static int add_end_bytes(struct db *db)
+{
+	const struct table_levels *claims = &tables[TABLE_CLAIMS];
+	int64_t there;
+	int err = sqlite_number(db, &there, 0,
+				"SELECT count(*) FROM pragma_table_info('claims_1m')"
+				" WHERE name = 'end_bytes'");
+
+	for (int nth = 0; nth < claims->n_levels && !err && !there; nth++) {
+		const char *name = levels[claims->level[nth]].name;
+
+		err = sqlite_run_range(db, 0, 0,
+				       "ALTER TABLE claims_%s ADD COLUMN"
+				       " end_bytes INTEGER NOT NULL DEFAULT 0",
+				       name);
+		if (!err)
+			err = sqlite_run_range(db, 0, 0, "UPDATE claims_%s SET end_bytes = bytes",
+					       name);
+	}
+	return err;
+}
+
+/* A new file gets everything, an older one what it does not have. */
+static int complete_schema(struct db *db, int is_new)
 {
 	char sql[256];
 	int err = sqlite_run(db, "BEGIN IMMEDIATE");
 
 	snprintf(sql, sizeof(sql),
 		 "INSERT INTO meta VALUES ('created_utc_s', %" PRId64 ");"
-		 "PRAGMA user_version = %d; PRAGMA application_id = %d; COMMIT;",
+		 "PRAGMA user_version = %d; PRAGMA application_id = %d;",
 		 (int64_t)(clock_utc_us() / US_PER_S), SCHEMA_VERSION, APPLICATION_ID);
 	if (!err)
 		err = sqlite_run(db, store_schema);
-	return err ? err : sqlite_run(db, sql);
+	if (!err)
+		err = is_new ? sqlite_run(db, sql) : add_end_bytes(db);
+	return err ? err : sqlite_run(db, "COMMIT");
 }
 
 static int load_state(struct db *db)
@@ -242,19 +274,10 @@ static int load_state(struct db *db)
 	int err = sqlite_number(db, &state->committed_utc_s, CLOCK_NEVER,
 				"SELECT value FROM meta WHERE key = 'committed_utc_s'");
 
-	for (int i = 0; i < LEVELS && !err; i++) {
-		err = sqlite_number(db, &state->levels.closed_utc_s[i], CLOCK_NEVER,
-				    "SELECT closed_utc_s FROM levels WHERE name = '%s'",
-				    levels[i].name);
-		if (!err)
-			err = sqlite_number(db, &state->levels.kept_from_utc_s[i], 0,
-					    "SELECT kept_from_utc_s FROM levels WHERE name = '%s'",
-					    levels[i].name);
-	}
-	return err;
+	return err ? err : read_levels(db->handle, &state->levels);
 }
 
-static const char *const statement_text[ST_CLAIM] = {
+static const char *const statement_text[ST_ADD] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
 	[ST_META] = "INSERT OR REPLACE INTO meta VALUES (?, ?)",
@@ -279,32 +302,52 @@ static const char *const statement_text[ST_CLAIM] = {
 		      "effective_rate = excluded.effective_rate",
 	[ST_REASON] = "INSERT INTO source_reasons_1m VALUES (?, ?, ?, ?, ?) "
 		      "ON CONFLICT DO UPDATE SET count = add_clamped(count, excluded.count)",
+	[ST_KEPT] = "INSERT OR REPLACE INTO kept VALUES (?, ?)",
+	[ST_SITE] = "INSERT OR IGNORE INTO sites VALUES (?, ?)",
+	[ST_APPLICATION] = "INSERT OR IGNORE INTO applications VALUES (?, ?)",
+	[ST_FLOW] =
+		"INSERT INTO flows VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+		"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+		"?, ifnull((SELECT id FROM applications WHERE name = ?), 0))",
 };
-static const char claim_text[] = "INSERT INTO claims_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-				 "ON CONFLICT DO UPDATE SET " SQL_CLAIMS_ADD;
-static const char traffic_text[] =
-	"INSERT INTO traffic_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-	"ON CONFLICT DO UPDATE SET " SQL_TRAFFIC_ADD ", codes = max(codes, excluded.codes)";
+/* Add a row to a bucket of a level. */
+static const char *const add_text[TABLES] = {
+	[TABLE_TRAFFIC] =
+		"INSERT INTO traffic_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+		"ON CONFLICT DO UPDATE SET " SQL_TRAFFIC_ADD ", codes = max(codes, excluded.codes)",
+	[TABLE_CLAIMS] = "INSERT INTO claims_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+			 "ON CONFLICT DO UPDATE SET " SQL_CLAIMS_ADD,
+	[TABLE_PAIRS] = "INSERT INTO pairs_%s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+			"ON CONFLICT DO UPDATE SET " SQL_TRAFFIC_ADD,
+	[TABLE_HISTOGRAMS] = "INSERT INTO histograms_%s VALUES (?, ?, ?, ?, ?, ?, ?) "
+			     "ON CONFLICT DO UPDATE SET " SQL_HISTOGRAMS_ADD,
+	[TABLE_LABEL_FLOWS] = "INSERT INTO label_flows_%s VALUES (?, ?, ?, ?, ?) "
+			      "ON CONFLICT DO UPDATE SET " SQL_LABEL_FLOWS_ADD,
+};
+
+static int prepare_one(struct db *db, int statement, const char *sql)
+{
+	int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+				    &db->statements[statement], NULL);
+
+	return rc == SQLITE_OK ? 0 : sqlite_fail(db, rc);
+}
 
 static int prepare_all(struct db *db)
 {
-	for (int i = 0; i < ST_COUNT; i++) {
-		char sql[1024];
-		int rc;
+	int err = 0;
 
-		if (i < ST_CLAIM)
-			snprintf(sql, sizeof(sql), "%s", statement_text[i]);
-		else if (i < ST_TRAFFIC)
-			snprintf(sql, sizeof(sql), claim_text,
-				 levels[claim_levels[i - ST_CLAIM]].name);
-		else
-			snprintf(sql, sizeof(sql), traffic_text, levels[i - ST_TRAFFIC].name);
-		rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
-					&db->statements[i], NULL);
-		if (rc != SQLITE_OK)
-			return sqlite_fail(db, rc);
+	for (int i = 0; i < ST_ADD && !err; i++)
+		err = prepare_one(db, i, statement_text[i]);
+	for (int t = 0; t < TABLES; t++) {
+		for (int nth = 0; nth < tables[t].n_levels && !err; nth++) {
+			char *sql = sqlite3_mprintf(add_text[t], levels[tables[t].level[nth]].name);
+
+			err = sql ? prepare_one(db, sqlite_add((enum table)t, nth), sql) : -ENOMEM;
+			sqlite3_free(sql);
+		}
 	}
-	return 0;
+	return err;
 }
 
 static int open_handle(struct db *db)
@@ -323,14 +366,12 @@ static int open_handle(struct db *db)
 		err = sqlite_run(db, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; "
 				     "PRAGMA synchronous = FULL; "
 				     "PRAGMA journal_size_limit = 8388608;");
-	if (!err && is_new)
-		err = create_schema(db);
+	if (!err)
+		err = complete_schema(db, is_new);
 	if (!err)
 		err = load_state(db);
 	return err ? err : prepare_all(db);
 }
-
-static int figures_of(struct db *db, const struct db_state *state, struct db_figures *out);
 
 int db_open(struct db **out, const char *path, const struct store_config *cfg,
 	    struct db_figures *figures)
@@ -367,7 +408,7 @@ int db_open(struct db **out, const char *path, const struct store_config *cfg,
 	if (!err)
 		err = readers_open(db);
 	if (!err)
-		err = figures_of(db, db->saved, figures);
+		err = sqlite_figures(db, db->saved, figures);
 	if (err) {
 		log_msg(LOG_LEVEL_ERROR, ROOM, "open %s: %s", path,
 			db->error[0] ? db->error : strerror(-err));
@@ -423,6 +464,24 @@ int db_sources(struct db *db, void (*each)(void *arg, const struct db_source *sr
 	return rc == SQLITE_OK ? 0 : sqlite_fail(db, rc);
 }
 
+int db_names(struct db *db, enum db_name_kind kind,
+	     void (*each)(void *arg, uint16_t id, const char *name), void *arg)
+{
+	static const char *const sql[DB_NAME_KINDS] = {
+		[DB_SITES] = "SELECT id, name FROM sites WHERE id BETWEEN 1 AND 65535",
+		[DB_APPLICATIONS] =
+			"SELECT id, name FROM applications WHERE id BETWEEN 1 AND 65535",
+	};
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(db->handle, sql[kind], -1, &st, NULL);
+
+	while (rc == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+		each(arg, (uint16_t)sqlite3_column_int(st, 0),
+		     (const char *)sqlite3_column_text(st, 1));
+	rc = sqlite3_finalize(st);
+	return rc == SQLITE_OK ? 0 : sqlite_fail(db, rc);
+}
+
 size_t db_events(struct db *db, struct store_event_row *out, size_t cap)
 {
 	sqlite3_stmt *st = NULL;
@@ -441,341 +500,4 @@ size_t db_events(struct db *db, struct store_event_row *out, size_t cap)
 	}
 	sqlite3_finalize(st);
 	return n;
-}
-
-/* --- one transaction ----------------------------------------------------------------------- */
-
-static int step(struct db *db, sqlite3_stmt *st)
-{
-	int rc = sqlite3_step(st);
-	int err = rc == SQLITE_DONE ? 0 : sqlite_fail(db, rc);
-
-	sqlite3_reset(st);
-	return err;
-}
-
-static void bind_numbers(sqlite3_stmt *st, int first, const int64_t *numbers, int n)
-{
-	for (int i = 0; i < n; i++)
-		sqlite3_bind_int64(st, first + i, numbers[i]);
-}
-
-static void bind_text(sqlite3_stmt *st, int at, const char *text)
-{
-	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC); /* lives until the statement has run */
-}
-
-int db_begin(struct db *db)
-{
-	memcpy(db->work, db->saved, sizeof(*db->work));
-	return step(db, db->statements[ST_BEGIN]);
-}
-
-void db_rollback(struct db *db)
-{
-	if (!sqlite3_get_autocommit(db->handle)) /* some failures roll back by themselves */
-		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-}
-
-int db_put_source(struct db *db, const struct db_source *src)
-{
-	sqlite3_stmt *st = db->statements[ST_SOURCE];
-
-	sqlite3_bind_int64(st, 1, src->id);
-	bind_text(st, 2, src->name);
-	sqlite3_bind_int64(st, 3, src->kind);
-	return step(db, st);
-}
-
-int db_put_event(struct db *db, const struct store_event_row *e)
-{
-	sqlite3_stmt *st = db->statements[ST_EVENT];
-
-	sqlite3_bind_int64(st, 1, e->utc_s);
-	bind_text(st, 2, e->kind);
-	bind_text(st, 3, e->text);
-	return step(db, st);
-}
-
-static int put_gap(struct db *db, int64_t from_utc_s, int64_t to_utc_s, const char *reason)
-{
-	sqlite3_stmt *st = db->statements[ST_GAP];
-
-	sqlite3_bind_int64(st, 1, from_utc_s);
-	sqlite3_bind_int64(st, 2, to_utc_s);
-	bind_text(st, 3, reason);
-	return step(db, st);
-}
-
-static int put_traffic(struct db *db, int level, int64_t utc_s, const struct traffic_row *row)
-{
-	sqlite3_stmt *st = db->statements[ST_TRAFFIC + level];
-	const struct traffic_key *k = &row->key;
-	const struct traffic_value *v = &row->value;
-	const int64_t numbers[] = {
-		floor_to(utc_s, levels[level].width_s),
-		k->source,
-		k->direction,
-		k->family,
-		k->carrier,
-		k->grade,
-		k->experiment,
-		k->activity,
-		(int64_t)value_clamp(v->packets),
-		(int64_t)value_clamp(v->bytes),
-		(int64_t)value_clamp(v->ip_bytes),
-		(int64_t)value_clamp(v->samples),
-	};
-
-	bind_numbers(st, 1, numbers, 12);
-	sqlite3_bind_double(st, 13, value_variance(v->bytes_variance));
-	sqlite3_bind_int64(st, 14, v->codes);
-	return step(db, st);
-}
-
-/* Levels above the first get their rows when their bucket closes. A second that comes after that
- * (a clock set back) goes into all of them, so that every level keeps telling the same. */
-static int put_rows(struct db *db, const struct bucket *b)
-{
-	const struct level_state *ls = &db->work->levels;
-	int64_t t = b->start_utc_s;
-	int err = 0;
-
-	for (int level = 0; level < LEVELS && !err; level++) {
-		int late = t < ls->closed_utc_s[level];
-
-		if ((level > 0 && !late) || t < ls->kept_from_utc_s[level])
-			continue;
-		for (size_t i = 0; i < b->n_rows && !err; i++)
-			err = put_traffic(db, level, t, &b->rows[i]);
-		if (late && !err)
-			err = levels_fold(db, level, floor_to(t, levels[level].width_s), t + 1);
-	}
-	return err;
-}
-
-static int put_claim(struct db *db, int nth, int64_t utc_s, const struct claim_row *c)
-{
-	sqlite3_stmt *st = db->statements[ST_CLAIM + nth];
-	const int64_t key[] = {floor_to(utc_s, levels[claim_levels[nth]].width_s), c->experiment,
-			       c->activity};
-	const int64_t values[] = {
-		c->family,
-		(int64_t)value_clamp(c->starts),
-		(int64_t)value_clamp(c->ongoings),
-		(int64_t)value_clamp(c->ends),
-		(int64_t)value_clamp(c->bytes),
-	};
-
-	bind_numbers(st, 1, key, 3);
-	sqlite3_bind_text(st, 4, c->application,
-			  (int)strnlen(c->application, sizeof(c->application)), SQLITE_STATIC);
-	bind_numbers(st, 5, values, 5);
-	return step(db, st);
-}
-
-static int put_claims(struct db *db, const struct bucket *b)
-{
-	int err = 0;
-
-	for (int nth = 0; nth < CLAIM_LEVELS; nth++) {
-		if (nth > 0 && b->start_utc_s >= db->work->levels.closed_utc_s[claim_levels[nth]])
-			break;
-		for (size_t i = 0; i < b->n_claims && !err; i++)
-			err = put_claim(db, nth, b->start_utc_s, &b->claims[i]);
-	}
-	return err;
-}
-
-static uint64_t since(uint64_t last, uint64_t now) /* a smaller count has started again */
-{
-	return now >= last ? now - last : now;
-}
-
-static int put_reasons(struct db *db, int64_t utc_s, uint16_t source, const char *outcome,
-		       const struct source_reason *reasons, size_t n, struct source_reason *last,
-		       uint64_t *total)
-{
-	sqlite3_stmt *st = db->statements[ST_REASON];
-	int err = 0;
-
-	for (size_t i = 0; i < n && reasons[i].name && !err; i++) {
-		size_t at = 0;
-		uint64_t delta;
-
-		while (at < n && last[at].name && strcmp(last[at].name, reasons[i].name) != 0)
-			at++;
-		if (at == n)
-			continue;
-		delta = since(last[at].count, reasons[i].count);
-		last[at] = reasons[i];
-		*total = value_sum(*total, delta);
-		if (!delta)
-			continue;
-		sqlite3_bind_int64(st, 1, floor_to(utc_s, 60));
-		sqlite3_bind_int64(st, 2, source);
-		bind_text(st, 3, outcome);
-		bind_text(st, 4, reasons[i].name);
-		sqlite3_bind_int64(st, 5, (int64_t)value_clamp(delta));
-		err = step(db, st);
-	}
-	return err;
-}
-
-static int put_health(struct db *db, int64_t utc_s, const struct source_status *now)
-{
-	sqlite3_stmt *st = db->statements[ST_HEALTH];
-	struct counters *last = &db->work->last[now->id];
-	uint64_t rejected = 0, dropped = 0;
-	int err;
-
-	err = put_reasons(db, utc_s, now->id, "rejected", now->rejected, STORE_REASONS_MAX,
-			  last->rejected, &rejected);
-	if (!err)
-		err = put_reasons(db, utc_s, now->id, "dropped", now->dropped, STORE_DROPS_MAX,
-				  last->dropped, &dropped);
-	if (err)
-		return err;
-	const int64_t numbers[] = {
-		floor_to(utc_s, 60),
-		now->id,
-		now->up != 0,
-		(int64_t)value_clamp(since(last->received, now->received)),
-		(int64_t)value_clamp(since(last->accepted, now->accepted)),
-		(int64_t)rejected,
-		(int64_t)dropped,
-		(int64_t)value_clamp(since(last->bytes, now->bytes)),
-		(int64_t)value_clamp(since(last->lost, now->lost)),
-		(int64_t)value_clamp(since(last->agent_drops, now->agent_drops)),
-		now->sampling_rate,
-	};
-	last->received = now->received;
-	last->accepted = now->accepted;
-	last->bytes = now->bytes;
-	last->lost = now->lost;
-	last->agent_drops = now->agent_drops;
-	bind_numbers(st, 1, numbers, 11);
-	sqlite3_bind_double(st, 12, value_variance(now->effective_rate));
-	return step(db, st);
-}
-
-static int put_seen(struct db *db, const struct source_status *now)
-{
-	sqlite3_stmt *st = db->statements[ST_SOURCE_SEEN];
-
-	if (now->last_seen_utc_s == CLOCK_NEVER)
-		return 0;
-	sqlite3_bind_int64(st, 1, now->id);
-	sqlite3_bind_int64(st, 2, now->last_seen_utc_s);
-	sqlite3_bind_int64(st, 3, now->first_seen_utc_s);
-	return step(db, st);
-}
-
-static int put_sources(struct db *db, const struct bucket *b)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < b->n_sources && !err; i++) {
-		if (b->sources[i].id >= STORE_SOURCES_MAX)
-			continue;
-		err = put_health(db, b->start_utc_s, &b->sources[i]);
-		if (!err && b->start_utc_s % 10 == 0) /* often enough for a date */
-			err = put_seen(db, &b->sources[i]);
-	}
-	return err;
-}
-
-int db_put_second(struct db *db, const struct bucket *b, const char *gap_reason)
-{
-	int64_t newest = db->work->committed_utc_s;
-	int err = levels_advance(db, b->start_utc_s);
-
-	if (newest == CLOCK_NEVER)
-		db->work->first_utc_s = b->start_utc_s;
-	if (!err && newest != CLOCK_NEVER && b->start_utc_s > newest + 1)
-		err = put_gap(db, newest + 1, b->start_utc_s, gap_reason);
-	if (!err)
-		err = put_rows(db, b);
-	if (!err)
-		err = put_claims(db, b);
-	if (!err)
-		err = put_sources(db, b);
-	if (!err && b->start_utc_s > newest)
-		db->work->committed_utc_s = b->start_utc_s;
-	return err;
-}
-
-static int put_meta(struct db *db, const char *key, int64_t value)
-{
-	sqlite3_stmt *st = db->statements[ST_META];
-
-	bind_text(st, 1, key);
-	sqlite3_bind_int64(st, 2, value);
-	return step(db, st);
-}
-
-static int save_state(struct db *db)
-{
-	const struct db_state *w = db->work;
-	int err = 0;
-
-	if (db->saved->committed_utc_s == CLOCK_NEVER && w->committed_utc_s != CLOCK_NEVER)
-		err = put_meta(db, "first_utc_s", w->first_utc_s);
-	if (!err && w->committed_utc_s != db->saved->committed_utc_s)
-		err = put_meta(db, "committed_utc_s", w->committed_utc_s);
-	for (int i = 0; i < LEVELS && !err; i++) {
-		const int64_t numbers[] = {levels[i].width_s, w->levels.closed_utc_s[i],
-					   w->levels.kept_from_utc_s[i]};
-
-		if (numbers[1] == db->saved->levels.closed_utc_s[i] &&
-		    numbers[2] == db->saved->levels.kept_from_utc_s[i])
-			continue;
-		bind_text(db->statements[ST_LEVEL], 1, levels[i].name);
-		bind_numbers(db->statements[ST_LEVEL], 2, numbers, 3);
-		err = step(db, db->statements[ST_LEVEL]);
-	}
-	return err;
-}
-
-static int figures_of(struct db *db, const struct db_state *state, struct db_figures *out)
-{
-	struct db_figures f = {
-		.committed_utc_s = state->committed_utc_s,
-		.oldest_utc_s = CLOCK_NEVER,
-		.trimmed_rows = state->trimmed_rows,
-	};
-	int64_t pages = 0, page_bytes = 0, oldest;
-	int err = sqlite_number(db, &pages, 0, "PRAGMA page_count");
-
-	if (!err)
-		err = sqlite_number(db, &page_bytes, 0, "PRAGMA page_size");
-	for (int i = 0; i < LEVELS && !err; i++) {
-		err = sqlite_number(db, &oldest, CLOCK_NEVER, "SELECT min(bucket) FROM traffic_%s",
-				    levels[i].name);
-		if (oldest != CLOCK_NEVER &&
-		    (f.oldest_utc_s == CLOCK_NEVER || oldest < f.oldest_utc_s))
-			f.oldest_utc_s = oldest;
-	}
-	f.file_bytes = (uint64_t)(pages * page_bytes);
-	if (!err)
-		*out = f;
-	return err;
-}
-
-int db_commit(struct db *db, struct db_figures *out)
-{
-	struct db_state *done = db->work;
-	int err = levels_trim(db);
-
-	if (!err)
-		err = save_state(db);
-	if (!err)
-		err = figures_of(db, done, out);
-	if (!err)
-		err = step(db, db->statements[ST_COMMIT]);
-	if (err)
-		return err;
-	db->work = db->saved;
-	db->saved = done;
-	return 0;
 }

@@ -1,6 +1,6 @@
 /* Inside of the SQLite backend; only store/sqlite*.c include it.
- * sqlite.c: open, schema, one transaction. sqlite_levels.c: fold, roll up, retention.
- * sqlite_query.c: readers and questions. */
+ * sqlite.c: open, schema. sqlite_put.c: one transaction. sqlite_levels.c: fold, roll up, retention.
+ * sqlite_query.c: readers and questions over time. sqlite_list.c: the other questions. */
 #ifndef STORE_SQLITE_H
 #define STORE_SQLITE_H
 
@@ -19,14 +19,29 @@ struct level {
 };
 extern const struct level levels[LEVELS];
 
-/* claims_* have three levels, which close with those of traffic_* that are as wide. */
-#define CLAIM_LEVELS 3
-extern const int claim_levels[CLAIM_LEVELS]; /* index into levels */
+/* The tables that have levels; those beside traffic_* have three, which close with those of traffic_*
+ * that are as wide. */
+enum table {
+	TABLE_TRAFFIC,
+	TABLE_CLAIMS,
+	TABLE_PAIRS,
+	TABLE_HISTOGRAMS,
+	TABLE_LABEL_FLOWS,
+	TABLES
+};
+#define SIDE_LEVELS 3
+struct table_levels {
+	const char *name;
+	int n_levels;
+	int level[LEVELS]; /* indexes into levels, fine to coarse */
+};
+extern const struct table_levels tables[TABLES];
 
 struct level_state {
-	int64_t closed_utc_s
-		[LEVELS]; /* buckets before it are complete and folded; CLOCK_NEVER: none yet */
-	int64_t kept_from_utc_s[LEVELS]; /* rows before it are gone; 0: none are */
+	/* buckets before it are complete and folded; CLOCK_NEVER: none yet */
+	int64_t closed_utc_s[LEVELS];
+	/* rows before it are gone, by table and its nth level; 0: none are */
+	int64_t kept_from_utc_s[TABLES][LEVELS];
 };
 
 struct counters { /* what of a source's status is stored as differences */
@@ -53,9 +68,12 @@ enum statement {
 	ST_GAP,
 	ST_HEALTH,
 	ST_REASON,
-	ST_CLAIM,                             /* one a level */
-	ST_TRAFFIC = ST_CLAIM + CLAIM_LEVELS, /* one a level */
-	ST_COUNT = ST_TRAFFIC + LEVELS
+	ST_KEPT,
+	ST_SITE, /* these two as enum db_name_kind */
+	ST_APPLICATION,
+	ST_FLOW,
+	ST_ADD, /* to a level of a table, see sqlite_add */
+	ST_COUNT = ST_ADD + TABLES * LEVELS
 };
 
 #define READERS 4
@@ -107,23 +125,46 @@ int sqlite_number(struct db *db, int64_t *out, int64_t none, const char *format,
 	"starts = add_clamped(starts, excluded.starts), "       \
 	"ongoings = add_clamped(ongoings, excluded.ongoings), " \
 	"ends = add_clamped(ends, excluded.ends), "             \
-	"bytes = add_clamped(bytes, excluded.bytes)"
+	"bytes = add_clamped(bytes, excluded.bytes), "          \
+	"end_bytes = add_clamped(end_bytes, excluded.end_bytes)"
+#define SQL_HISTOGRAMS_ADD "n = add_clamped(n, excluded.n), max = max(max, excluded.max)"
+#define SQL_LABEL_FLOWS_ADD                            \
+	"begun = add_clamped(begun, excluded.begun), " \
+	"before = add_clamped(before, excluded.before)"
+
+static inline int sqlite_add(enum table table, int nth) /* enum statement */
+{
+	return ST_ADD + (int)table * LEVELS + nth;
+}
 
 static inline int64_t floor_to(int64_t utc_s, uint32_t width_s) /* utc_s >= 0 */
 {
 	return utc_s - utc_s % width_s;
 }
 
+/* sqlite_put.c */
+int sqlite_figures(struct db *db, const struct db_state *state, struct db_figures *out);
+
 /* sqlite_levels.c; all inside the writer's transaction */
 
 /* Close what ends at or before utc_s: fold, roll up. */
 int levels_advance(struct db *db, int64_t utc_s);
-/* Fold the buckets of a level within [from, to) again. */
-int levels_fold(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s);
+/* Fold the buckets of the nth level of a table within [from, to) again; late: only those that have
+ * grown by a quarter. */
+int levels_fold(struct db *db, enum table table, int nth, int64_t from_utc_s, int64_t to_utc_s,
+		int late);
 /* Remove what is too old or does not fit, a bounded amount a call. */
 int levels_trim(struct db *db);
 
 /* sqlite_query.c */
+int read_levels(struct sqlite3 *handle, struct level_state *ls);
+/* Ask by a reader, which is waited for. */
+int sqlite_ask(struct db *db, int (*ask)(struct sqlite3 *handle, void *arg), void *arg);
+/* Call `each` for the rows of a table in [*from, *to), rounded outwards to what is kept, by time, from the
+ * coarsest levels that fit. Column 0 is the bucket, `columns` follow. In a transaction. */
+int sqlite_read(struct sqlite3 *handle, enum table table, const char *columns, const char *where,
+		int64_t *from_utc_s, int64_t *to_utc_s,
+		int (*each)(void *arg, int64_t utc_s, struct sqlite3_stmt *row), void *arg);
 int readers_open(struct db *db);
 void readers_close(struct db *db);
 

@@ -1,6 +1,7 @@
 /* Buckets close: fold, roll up, trim. All in SQL, all in the transaction of the second that causes
  * it, so that a crash never leaves a bucket half rolled up. Roll-ups are sums of the finer table;
  * only `codes`, a count of distinct things, is the largest over time, and a sum over code points. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
@@ -13,7 +14,6 @@
 	"sum_clamped(packets), sum_clamped(bytes), sum_clamped(ip_bytes), sum_clamped(samples), " \
 	"total(bytes_variance)"
 
-#define CLAIM_ROWS      256   /* own rows of a bucket of claims_*; the rest is folded into one */
 #define TRIM_ROWS       20000 /* removed from one table in one transaction, about */
 #define VACUUM_PAGES    1024  /* given back in one transaction */
 #define TEXT_OF(number) #number
@@ -26,13 +26,10 @@
 	" ORDER BY bytes DESC, experiment, activity) AS place FROM traffic_%s"     \
 	" WHERE bucket >= ? AND bucket < ? AND grade IN (%d, %d) AND experiment <> %d) "
 
-int levels_fold(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s)
+static int fold_traffic(struct db *db, const char *name, int64_t from_utc_s, int64_t to_utc_s)
 {
-	const char *name = levels[level].name;
-	int err;
-
 	/* The ranking is the same in both statements: what the first one adds is not ranked. */
-	err = sqlite_run_range(
+	int err = sqlite_run_range(
 		db, from_utc_s, to_utc_s,
 		RANKED "INSERT INTO traffic_%s SELECT bucket, " PLACE ", %d, %d, " SUMS
 		       ", sum_clamped(codes) FROM ranked WHERE place > %d"
@@ -40,6 +37,7 @@ int levels_fold(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s)
 		       "codes = add_clamped(codes, excluded.codes)",
 		name, GRADE_UNREGISTERED, GRADE_DISAGREE, STORE_FOLDED, name, STORE_FOLDED,
 		STORE_FOLDED, STORE_UNREGISTERED_ROWS);
+
 	if (err)
 		return err;
 	return sqlite_run_range(db, from_utc_s, to_utc_s,
@@ -49,27 +47,16 @@ int levels_fold(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s)
 				STORE_UNREGISTERED_ROWS);
 }
 
-static int roll_up(struct db *db, int level, int64_t from_utc_s, int64_t to_utc_s)
-{
-	uint32_t width_s = levels[level].width_s;
-	int err = sqlite_run_range(
-		db, from_utc_s, to_utc_s,
-		"INSERT INTO traffic_%s SELECT bucket - bucket %% %u AS start, " KEY ", " SUMS
-		", max(codes) FROM traffic_%s"
-		" WHERE bucket >= ? AND bucket < ? GROUP BY start, " KEY,
-		levels[level].name, width_s, levels[level - 1].name);
-
-	return err ? err : levels_fold(db, level, from_utc_s, to_utc_s);
-}
-
 /* Applications are what senders call themselves: as many names as someone cares to send. */
-#define CLAIM_KEY "experiment, activity, application, family"
-#define CLAIM_SUMS \
-	"sum_clamped(starts), sum_clamped(ongoings), sum_clamped(ends), sum_clamped(bytes)"
-#define CLAIMS_RANKED                                                                     \
-	"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket"                \
-	" ORDER BY starts + ongoings + ends DESC, " CLAIM_KEY ") AS place FROM claims_%s" \
-	" WHERE bucket >= ? AND bucket < ? AND experiment <> %d) "
+#define CLAIM_ROWS 256
+#define CLAIM_KEY  "experiment, activity, application, family"
+#define CLAIM_SUMS                                                                            \
+	"sum_clamped(starts), sum_clamped(ongoings), sum_clamped(ends), sum_clamped(bytes), " \
+	"sum_clamped(end_bytes)"
+#define CLAIMS_RANKED                                                                  \
+	"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket"             \
+	" ORDER BY bytes DESC, starts + ongoings + ends DESC, " CLAIM_KEY ") AS place" \
+	" FROM claims_%s WHERE bucket >= ? AND bucket < ? AND experiment <> %d) "
 
 static int fold_claims(struct db *db, const char *name, int64_t from_utc_s, int64_t to_utc_s)
 {
@@ -90,19 +77,129 @@ static int fold_claims(struct db *db, const char *name, int64_t from_utc_s, int6
 				name, STORE_FOLDED, name, CLAIM_ROWS);
 }
 
-static int close_claims(struct db *db, int nth, int64_t from_utc_s, int64_t to_utc_s)
+/* The rest goes to sites 0/0, where only tags that a registry bounds keep their rows. */
+#define PAIR_ROWS 4096
+#define PAIR_KEY  "src_site, dst_site, family, grade, experiment, activity"
+#define PAIR_SUMS                                                                                 \
+	"sum_clamped(packets), sum_clamped(bytes), sum_clamped(ip_bytes), sum_clamped(samples), " \
+	"total(bytes_variance)"
+#define PAIRS_RANKED                                                                     \
+	"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket"               \
+	" ORDER BY bytes DESC, " PAIR_KEY ") AS place, grade IN (%d, %d, %d) AS bounded" \
+	" FROM pairs_%s WHERE bucket >= ? AND bucket < ? AND NOT (src_site = 0"          \
+	" AND dst_site = 0 AND (grade IN (%d, %d, %d) OR experiment = %d))) "
+#define PAIRS_RANKED_ARGS(name)                                                                    \
+	GRADE_UNTAGGED, GRADE_REGISTERED, GRADE_CONFIRMED, name, GRADE_UNTAGGED, GRADE_REGISTERED, \
+		GRADE_CONFIRMED, STORE_FOLDED
+
+static int fold_pairs(struct db *db, const char *name, int64_t from_utc_s, int64_t to_utc_s)
 {
-	const struct level *l = &levels[claim_levels[nth]];
+	int err = sqlite_run_range(
+		db, from_utc_s, to_utc_s,
+		PAIRS_RANKED "INSERT INTO pairs_%s SELECT bucket, 0, 0, family, grade,"
+			     " iif(bounded, experiment, %d) AS e, iif(bounded, activity, %d)"
+			     " AS a, " PAIR_SUMS " FROM ranked WHERE place > %d"
+			     " GROUP BY bucket, family, grade, e, a"
+			     " ON CONFLICT DO UPDATE SET " SQL_TRAFFIC_ADD,
+		PAIRS_RANKED_ARGS(name), name, STORE_FOLDED, STORE_FOLDED, PAIR_ROWS);
+
+	if (err)
+		return err;
+	return sqlite_run_range(db, from_utc_s, to_utc_s,
+				PAIRS_RANKED "DELETE FROM pairs_%s WHERE (bucket, " PAIR_KEY
+					     ") IN (SELECT bucket, " PAIR_KEY
+					     " FROM ranked WHERE place > %d)",
+				PAIRS_RANKED_ARGS(name), name, PAIR_ROWS);
+}
+
+/* By tags: whoever sends fireflies may name any. */
+#define HISTOGRAM_TAGS 128
+#define HISTOGRAM_KEY  "kind, experiment, activity, bin"
+#define HISTOGRAM_SUMS "sum_clamped(n), max(max)"
+#define HISTOGRAMS_RANKED                                                                  \
+	"WITH small AS (SELECT * FROM (SELECT bucket, kind, experiment, activity,"         \
+	" row_number() OVER (PARTITION BY bucket, kind"                                    \
+	" ORDER BY sum_clamped(n) DESC, experiment, activity) AS place FROM histograms_%s" \
+	" WHERE bucket >= ? AND bucket < ? AND experiment <> %d"                           \
+	" GROUP BY bucket, kind, experiment, activity) WHERE place > %d) "
+#define IN_SMALL                                                                                   \
+	"(bucket, kind, experiment, activity) IN (SELECT bucket, kind, experiment, activity FROM " \
+	"small)"
+
+static int fold_histograms(struct db *db, const char *name, int64_t from_utc_s, int64_t to_utc_s)
+{
+	int err = sqlite_run_range(
+		db, from_utc_s, to_utc_s,
+		HISTOGRAMS_RANKED
+		"INSERT INTO histograms_%s SELECT bucket, kind, %d, %d, bin, " HISTOGRAM_SUMS
+		" FROM histograms_%s WHERE " IN_SMALL " GROUP BY bucket, kind, bin"
+		" ON CONFLICT DO UPDATE SET " SQL_HISTOGRAMS_ADD,
+		name, STORE_FOLDED, HISTOGRAM_TAGS, name, STORE_FOLDED, STORE_FOLDED, name);
+
+	if (err)
+		return err;
+	return sqlite_run_range(db, from_utc_s, to_utc_s,
+				HISTOGRAMS_RANKED "DELETE FROM histograms_%s WHERE " IN_SMALL, name,
+				STORE_FOLDED, HISTOGRAM_TAGS, name);
+}
+
+/* What a table's roll-up is made of. */
+static const struct rollup {
+	const char *key;  /* its key's columns after bucket */
+	const char *sums; /* the others, of a bucket that begins at `start` */
+	int rows_max;     /* a bucket with fewer is not folded */
+	int (*fold)(struct db *db, const char *name, int64_t from_utc_s, int64_t to_utc_s);
+} rollups[TABLES] = {
+	[TABLE_TRAFFIC] = {KEY, SUMS ", max(codes)", STORE_UNREGISTERED_ROWS, fold_traffic},
+	[TABLE_CLAIMS] = {CLAIM_KEY, CLAIM_SUMS, CLAIM_ROWS, fold_claims},
+	[TABLE_PAIRS] = {PAIR_KEY, PAIR_SUMS, PAIR_ROWS, fold_pairs},
+	[TABLE_HISTOGRAMS] = {HISTOGRAM_KEY, HISTOGRAM_SUMS, HISTOGRAM_TAGS, fold_histograms},
+	/* registered pairs and one more: bounded as they come */
+	[TABLE_LABEL_FLOWS] = {"experiment, activity",
+			       "sum_clamped(begun), sum_clamped(iif(bucket = start, before, 0))", 0,
+			       NULL},
+};
+
+static int fold_all(struct db *db, const struct rollup *r, const char *table, const char *name,
+		    int rows_max, int64_t from_utc_s, int64_t to_utc_s)
+{
+	int64_t rows;
+	int err = sqlite_number(db, &rows, 0,
+				"SELECT max(n) FROM (SELECT count(*) AS n FROM %s_%s WHERE"
+				" bucket >= %" PRId64 " AND bucket < %" PRId64 " GROUP BY bucket)",
+				table, name, from_utc_s, to_utc_s);
+
+	return err || rows <= rows_max ? err : r->fold(db, name, from_utc_s, to_utc_s);
+}
+
+int levels_fold(struct db *db, enum table table, int nth, int64_t from_utc_s, int64_t to_utc_s,
+		int late)
+{
+	const struct rollup *r = &rollups[table];
+
+	if (!r->fold)
+		return 0;
+	return fold_all(db, r, tables[table].name, levels[tables[table].level[nth]].name,
+			r->rows_max + (late ? r->rows_max / 4 : 0), from_utc_s, to_utc_s);
+}
+
+/* The nth level of a table has closed: make its rows of the finer ones, and fold. */
+static int close_buckets(struct db *db, enum table table, int nth, int64_t from_utc_s,
+			 int64_t to_utc_s)
+{
+	const struct table_levels *t = &tables[table];
+	const struct level *l = &levels[t->level[nth]];
 	int err = 0;
 
 	if (nth > 0)
-		err = sqlite_run_range(
-			db, from_utc_s, to_utc_s,
-			"INSERT INTO claims_%s SELECT bucket - bucket %% %u AS start, " CLAIM_KEY
-			", " CLAIM_SUMS " FROM claims_%s WHERE bucket >= ? AND bucket < ?"
-			" GROUP BY start, " CLAIM_KEY,
-			l->name, l->width_s, levels[claim_levels[nth - 1]].name);
-	return err ? err : fold_claims(db, l->name, from_utc_s, to_utc_s);
+		err = sqlite_run_range(db, from_utc_s, to_utc_s,
+				       "INSERT INTO %s_%s SELECT start, %s, %s FROM (SELECT *,"
+				       " bucket - bucket %% %u AS start FROM %s_%s"
+				       " WHERE bucket >= ? AND bucket < ?) GROUP BY start, %s",
+				       t->name, l->name, rollups[table].key, rollups[table].sums,
+				       l->width_s, t->name, levels[t->level[nth - 1]].name,
+				       rollups[table].key);
+	return err ? err : levels_fold(db, table, nth, from_utc_s, to_utc_s, 0);
 }
 
 int levels_advance(struct db *db, int64_t utc_s)
@@ -119,13 +216,11 @@ int levels_advance(struct db *db, int64_t utc_s)
 		}
 		if (to_utc_s <= from_utc_s)
 			break; /* nothing coarser closes either */
-		if (i == 0)
-			err = levels_fold(db, 0, from_utc_s, to_utc_s);
-		else
-			err = roll_up(db, i, from_utc_s, to_utc_s);
-		for (int nth = 0; nth < CLAIM_LEVELS && !err; nth++)
-			if (claim_levels[nth] == i)
-				err = close_claims(db, nth, from_utc_s, to_utc_s);
+		for (int t = 0; t < TABLES; t++)
+			for (int nth = 0; nth < tables[t].n_levels && !err; nth++)
+				if (tables[t].level[nth] == i)
+					err = close_buckets(db, (enum table)t, nth, from_utc_s,
+							    to_utc_s);
 		closed[i] = to_utc_s;
 	}
 	return err;
@@ -133,33 +228,54 @@ int levels_advance(struct db *db, int64_t utc_s)
 
 /* --- retention ----------------------------------------------------------------------------- */
 
-enum keep { KEEP_10S, KEEP_1M, KEEP_10M, KEEP_1H, KEEP_HEALTH, KEEP_ALWAYS };
+enum keep {
+	KEEP_10S,
+	KEEP_1M,
+	KEEP_10M,
+	KEEP_1H,
+	KEEP_1H_SIDE, /* of what lies beside traffic_1h: a year of it */
+	KEEP_HEALTH,
+	KEEP_FLOWS,
+	KEEP_ALWAYS
+};
 
 /* What is removed, in the order in which max_size takes it: what a coarser table also tells first. */
 static const struct kept {
 	const char *table, *column;
 	enum keep keep;
-	int level;       /* whose kept_from_utc_s it moves; -1: none */
+	int id, nth;     /* whose kept_from_utc_s it moves; -1: none */
 	int next_level;  /* rows leave when that has closed, in whole buckets of it; -1: none */
 	int64_t floor_s; /* max_size spares so much of it as long as there is something else */
 } kept[] = {
-	{"traffic_10s", "bucket", KEEP_10S, 0, 1, 3600},
-	{"source_reasons_1m", "bucket", KEEP_HEALTH, -1, -1, 7 * DAY_S},
-	{"source_health_1m", "bucket", KEEP_HEALTH, -1, -1, 7 * DAY_S},
-	{"claims_1m", "bucket", KEEP_1M, -1, 3, DAY_S},
-	{"traffic_1m", "bucket", KEEP_1M, 1, 2, DAY_S},
-	{"traffic_10m", "bucket", KEEP_10M, 2, 3, 7 * DAY_S},
-	{"claims_1h", "bucket", KEEP_1H, -1, 4, 30 * DAY_S},
-	{"traffic_1h", "bucket", KEEP_1H, 3, 4, 30 * DAY_S},
-	{"events", "utc_s", KEEP_HEALTH, -1, -1, 30 * DAY_S},
-	{"gaps", "from_utc_s", KEEP_HEALTH, -1, -1, 30 * DAY_S},
-	{"claims_1d", "bucket", KEEP_ALWAYS, -1, -1, 365 * DAY_S},
-	{"traffic_1d", "bucket", KEEP_ALWAYS, 4, -1, 365 * DAY_S},
+	{"flows", "ended_utc_s", KEEP_FLOWS, -1, 0, -1, 3600},
+	{"traffic_10s", "bucket", KEEP_10S, TABLE_TRAFFIC, 0, 1, 3600},
+	{"source_reasons_1m", "bucket", KEEP_HEALTH, -1, 0, -1, 7 * DAY_S},
+	{"source_health_1m", "bucket", KEEP_HEALTH, -1, 0, -1, 7 * DAY_S},
+	{"pairs_1m", "bucket", KEEP_1M, TABLE_PAIRS, 0, 3, DAY_S},
+	{"histograms_1m", "bucket", KEEP_1M, TABLE_HISTOGRAMS, 0, 3, DAY_S},
+	{"label_flows_1m", "bucket", KEEP_1M, TABLE_LABEL_FLOWS, 0, 3, DAY_S},
+	{"claims_1m", "bucket", KEEP_1M, TABLE_CLAIMS, 0, 3, DAY_S},
+	{"traffic_1m", "bucket", KEEP_1M, TABLE_TRAFFIC, 1, 2, DAY_S},
+	{"traffic_10m", "bucket", KEEP_10M, TABLE_TRAFFIC, 2, 3, 7 * DAY_S},
+	{"pairs_1h", "bucket", KEEP_1H_SIDE, TABLE_PAIRS, 1, 4, 30 * DAY_S},
+	{"histograms_1h", "bucket", KEEP_1H_SIDE, TABLE_HISTOGRAMS, 1, 4, 30 * DAY_S},
+	{"label_flows_1h", "bucket", KEEP_1H_SIDE, TABLE_LABEL_FLOWS, 1, 4, 30 * DAY_S},
+	{"claims_1h", "bucket", KEEP_1H_SIDE, TABLE_CLAIMS, 1, 4, 30 * DAY_S},
+	{"traffic_1h", "bucket", KEEP_1H, TABLE_TRAFFIC, 3, 4, 30 * DAY_S},
+	{"events", "utc_s", KEEP_HEALTH, -1, 0, -1, 30 * DAY_S},
+	{"gaps", "from_utc_s", KEEP_HEALTH, -1, 0, -1, 30 * DAY_S},
+	{"pairs_1d", "bucket", KEEP_ALWAYS, TABLE_PAIRS, 2, -1, 365 * DAY_S},
+	{"histograms_1d", "bucket", KEEP_ALWAYS, TABLE_HISTOGRAMS, 2, -1, 365 * DAY_S},
+	{"label_flows_1d", "bucket", KEEP_ALWAYS, TABLE_LABEL_FLOWS, 2, -1, 365 * DAY_S},
+	{"claims_1d", "bucket", KEEP_ALWAYS, TABLE_CLAIMS, 2, -1, 365 * DAY_S},
+	{"traffic_1d", "bucket", KEEP_ALWAYS, TABLE_TRAFFIC, 4, -1, 365 * DAY_S},
 };
 #define KEPT_COUNT (sizeof(kept) / sizeof(kept[0]))
 
 static uint32_t keep_s(const struct store_config *cfg, enum keep keep)
 {
+	const uint32_t year_s = 366 * DAY_S;
+
 	switch (keep) {
 	case KEEP_10S:
 		return cfg->keep_10s_s;
@@ -169,8 +285,12 @@ static uint32_t keep_s(const struct store_config *cfg, enum keep keep)
 		return cfg->keep_10m_s;
 	case KEEP_1H:
 		return cfg->keep_1h_s;
+	case KEEP_1H_SIDE:
+		return cfg->keep_1h_s < year_s ? cfg->keep_1h_s : year_s;
 	case KEEP_HEALTH:
 		return cfg->keep_health_s;
+	case KEEP_FLOWS:
+		return DAY_S;
 	case KEEP_ALWAYS:
 		break;
 	}
@@ -215,8 +335,8 @@ static int trim(struct db *db, const struct kept *k, int64_t cut_utc_s, int64_t 
 			       k->column);
 	if (!err)
 		err = sqlite_number(db, removed, 0, "SELECT changes()");
-	if (!err && k->level >= 0)
-		db->work->levels.kept_from_utc_s[k->level] = cut_utc_s;
+	if (!err && k->id >= 0)
+		db->work->levels.kept_from_utc_s[k->id][k->nth] = cut_utc_s;
 	return err;
 }
 

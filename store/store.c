@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "store/bucket.h"
 #include "store/db.h"
+#include "store/filter.h"
+#include "store/ids.h"
 #include "store/ring.h"
 
 #define ROOM           "store"
@@ -40,6 +42,7 @@ struct batch { /* what one transaction writes */
 	size_t n_seconds;
 	struct db_source sources[STORE_SOURCES_MAX];
 	size_t n_sources;
+	uint16_t last_name[DB_NAME_KINDS]; /* written up to this one */
 	struct store_event_row events[EVENTS_WAITING];
 	size_t n_events;
 };
@@ -67,6 +70,8 @@ struct store {
 	uint64_t lost_when_paused;
 
 	struct source_slot sources[STORE_SOURCES_MAX];
+	struct ids *names[DB_NAME_KINDS];           /* with a lock of their own */
+	uint16_t written_names[DB_NAME_KINDS];      /* up to this number they are in the database */
 	struct store_event_row events[EVENTS_KEPT]; /* newest last */
 	size_t n_events;
 	struct store_event_row waiting_events[EVENTS_WAITING];
@@ -212,6 +217,74 @@ static void load_source(void *arg, const struct db_source *src)
 	s->sources[src->id].src = *src;
 }
 
+/* --- sites and applications ------------------------------------------------------------------ */
+
+uint16_t store_site_id(struct store *s, const char *name)
+{
+	return ids_make(s->names[DB_SITES], name);
+}
+
+const char *store_site_name(struct store *s, uint16_t id)
+{
+	return ids_name(s->names[DB_SITES], id);
+}
+
+int store_site_find(struct store *s, const char *name)
+{
+	return ids_find(s->names[DB_SITES], name);
+}
+
+uint16_t store_application_id(struct store *s, const char *name)
+{
+	return ids_make(s->names[DB_APPLICATIONS], name);
+}
+
+const char *store_application_name(struct store *s, uint16_t id)
+{
+	return ids_name(s->names[DB_APPLICATIONS], id);
+}
+
+int store_application_find(struct store *s, const char *name)
+{
+	return ids_find(s->names[DB_APPLICATIONS], name);
+}
+
+static void load_name(void *arg, uint16_t id, const char *name)
+{
+	ids_load(arg, id, name);
+}
+
+static int load_names(struct store *s)
+{
+	static const uint16_t max[DB_NAME_KINDS] = {
+		[DB_SITES] = STORE_SITES_MAX, [DB_APPLICATIONS] = STORE_APPLICATIONS_MAX};
+
+	for (int k = 0; k < DB_NAME_KINDS; k++) {
+		s->names[k] = ids_open(max[k]);
+		if (!s->names[k])
+			return log_fail(-ENOMEM, ROOM, "open %s", s->url);
+		db_names(s->db, (enum db_name_kind)k, load_name, s->names[k]);
+		s->written_names[k] = ids_last(s->names[k]);
+	}
+	return 0;
+}
+
+/* Every application that a second names gets its number, which the database keeps beside it. */
+static void name_applications(struct store *s, const struct bucket *b)
+{
+	char name[STORE_NAME_BYTES];
+
+	for (size_t i = 0; i < b->n_claims; i++) {
+		const char *application = b->claims[i].application;
+
+		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, application);
+		ids_make(s->names[DB_APPLICATIONS], name);
+	}
+	for (size_t i = 0; i < b->n_flows; i++)
+		if (b->flows[i].claim_experiment >= 0)
+			ids_make(s->names[DB_APPLICATIONS], b->flows[i].application);
+}
+
 /* --- the writer ---------------------------------------------------------------------------- */
 
 /* Under the lock: seconds change owner, sources and events are copied until they are committed. */
@@ -227,8 +300,21 @@ static void take_batch(struct store *s, struct batch *b)
 	for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
 		if (s->sources[i].dirty)
 			b->sources[b->n_sources++] = s->sources[i].src;
+	for (int k = 0; k < DB_NAME_KINDS; k++)
+		b->last_name[k] = ids_last(s->names[k]);
 	b->n_events = s->n_waiting_events;
 	memcpy(b->events, s->waiting_events, b->n_events * sizeof(b->events[0]));
+}
+
+static int write_names(struct store *s, const struct batch *b)
+{
+	int err = 0;
+
+	for (int k = 0; k < DB_NAME_KINDS; k++)
+		for (uint32_t id = s->written_names[k] + 1u; id <= b->last_name[k] && !err; id++)
+			err = db_put_name(s->db, (enum db_name_kind)k, (uint16_t)id,
+					  ids_name(s->names[k], (uint16_t)id));
+	return err;
 }
 
 static int write_batch(struct store *s, const struct batch *b, int first,
@@ -238,6 +324,8 @@ static int write_batch(struct store *s, const struct batch *b, int first,
 
 	for (size_t i = 0; i < b->n_sources && !err; i++)
 		err = db_put_source(s->db, &b->sources[i]);
+	if (!err)
+		err = write_names(s, b);
 	for (size_t i = 0; i < b->n_events && !err; i++)
 		err = db_put_event(s->db, &b->events[i]);
 	for (size_t i = 0; i < b->n_seconds && !err; i++) {
@@ -266,6 +354,7 @@ static void settle_batch(struct store *s, struct batch *b)
 
 		slot->dirty = slot->src.kind != b->sources[i].kind;
 	}
+	memcpy(s->written_names, b->last_name, sizeof(s->written_names));
 	s->n_waiting_events -= b->n_events;
 	memmove(s->waiting_events, s->waiting_events + b->n_events,
 		s->n_waiting_events * sizeof(s->waiting_events[0]));
@@ -307,6 +396,9 @@ static int has_work(const struct store *s)
 		return 1;
 	for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
 		if (s->sources[i].dirty)
+			return 1;
+	for (int k = 0; k < DB_NAME_KINDS; k++)
+		if (ids_last(s->names[k]) > s->written_names[k])
 			return 1;
 	return 0;
 }
@@ -419,6 +511,9 @@ int store_open(struct store **out, const struct store_config *cfg)
 	if (err)
 		goto fail;
 	db_sources(s->db, load_source, s);
+	err = load_names(s);
+	if (err)
+		goto fail;
 	load_events(s);
 	err = start_writer(s);
 	if (err) {
@@ -449,6 +544,8 @@ void store_close(struct store *s)
 		bucket_free(s->queue[(s->queue_head + i) % QUEUE_SECONDS].bucket);
 	db_close(s->db);
 	ring_close(s->ring);
+	for (int k = 0; k < DB_NAME_KINDS; k++)
+		ids_close(s->names[k]);
 	bucket_free(s->newest);
 	pthread_cond_destroy(&s->work);
 	pthread_cond_destroy(&s->done);
@@ -485,6 +582,7 @@ void store_put(struct store *s, struct bucket *b)
 		s->newest && s->newest->start_utc_s == b->start_utc_s ? s->newest : NULL, b);
 	if (!newest || ring_put(s->ring, b) < 0)
 		log_limited(&limit, LOG_LEVEL_ERROR, ROOM, "no memory for the live ring");
+	name_applications(s, b);
 
 	pthread_mutex_lock(&s->lock);
 	bucket_free(s->newest);
@@ -541,20 +639,63 @@ static int query_ring(struct store *s, const struct store_query *q, struct store
 	return series_take(series, q->limit, out);
 }
 
+static int bad_range(int64_t from_utc_s, int64_t to_utc_s)
+{
+	return from_utc_s < 0 || to_utc_s > UTC_S_MAX || from_utc_s >= to_utc_s;
+}
+
 int store_query(struct store *s, const struct store_query *q, struct store_result **out)
 {
+	uint32_t step_s = q->step_s, dims = q->group | filter_dims(q->filter);
 	struct store_query whole = *q;
-	uint32_t step_s = q->step_s;
+	char why[128];
+	int table = q->table ? (int)q->table : store_table_of(dims, why, sizeof(why));
 
-	if (q->from_utc_s < 0 || q->to_utc_s > UTC_S_MAX || q->from_utc_s >= q->to_utc_s)
+	if (bad_range(q->from_utc_s, q->to_utc_s) || table < 0 ||
+	    !store_table_knows((enum store_table)table, dims))
 		return -EINVAL;
-	if (step_s % 10 == 0)
-		return db_query(s->db, q, out);
+	whole.table = (enum store_table)table;
+	if (step_s % 10 == 0 || table != STORE_TABLE_TRAFFIC)
+		return db_query(s->db, &whole, out);
 	whole.from_utc_s -= whole.from_utc_s % step_s;
 	whole.to_utc_s += (step_s - whole.to_utc_s % step_s) % step_s;
 	if ((whole.to_utc_s - whole.from_utc_s) / step_s > SERIES_POINTS_MAX)
 		return -E2BIG;
 	return query_ring(s, &whole, out);
+}
+
+int store_histogram(struct store *s, enum histogram_kind kind, int64_t from_utc_s, int64_t to_utc_s,
+		    uint32_t group, const struct filter *filter, struct store_histograms **out)
+{
+	const uint32_t known = DIM_BIT(DIM_EXPERIMENT) | DIM_BIT(DIM_ACTIVITY);
+
+	if (bad_range(from_utc_s, to_utc_s) || (group | filter_dims(filter)) & ~known)
+		return -EINVAL;
+	return db_histogram(s->db, kind, from_utc_s, to_utc_s, group, filter, out);
+}
+
+int store_label_flows(struct store *s, int64_t from_utc_s, int64_t to_utc_s,
+		      struct store_label_flows **out)
+{
+	if (bad_range(from_utc_s, to_utc_s))
+		return -EINVAL;
+	return db_label_flows(s->db, from_utc_s, to_utc_s, out);
+}
+
+int store_flows(struct store *s, const struct store_flow_query *q, struct store_flows **out)
+{
+	if (bad_range(q->from_utc_s, q->to_utc_s) || q->limit > STORE_FLOWS_MAX)
+		return -EINVAL;
+	return db_flows(s->db, q, out);
+}
+
+struct traffic_key flow_row_key(struct store *s, const struct flow_row *f)
+{
+	struct traffic_key key = bucket_flow_key(f);
+	int application = ids_find(s->names[DB_APPLICATIONS], f->application);
+
+	key.application = application > 0 ? (uint16_t)application : 0;
+	return key;
 }
 
 struct bucket *store_newest(struct store *s)

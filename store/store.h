@@ -36,6 +36,10 @@ struct traffic_key {
 	uint16_t source; /* store_source_id */
 	uint8_t direction, family /* 4, 6, 0 */, carrier, grade;
 	int32_t experiment, activity; /* numbers; 0/0 untagged; STORE_FOLDED */
+	/* 0 but in answers that are asked by them, and in the filter's view of a flow */
+	uint16_t src_site, dst_site; /* store_site_id */
+	uint16_t application;        /* store_application_id */
+	uint16_t pad;                /* always 0 */
 };
 struct traffic_value {
 	uint64_t packets, bytes, ip_bytes; /* estimates: weight times what was seen */
@@ -51,7 +55,7 @@ struct traffic_row {
 };
 
 struct claim_row {            /* fireflies of one second, and what they claim of one minute */
-	int64_t minute_utc_s; /* start of the minute it belongs to, often past; 0: the second's own */
+	int64_t minute_utc_s; /* the minute it belongs to, often past, never to come; 0: the second's own */
 	int32_t experiment, activity;
 	uint8_t family;
 	char application[64];
@@ -60,8 +64,12 @@ struct claim_row {            /* fireflies of one second, and what they claim of
 	uint64_t end_bytes; /* of ENDs in this minute, all at once, as the collectors book them */
 };
 
-/* What flowed between two sites, as the join knows it. */
-#define STORE_SITES_MAX 4096
+#define STORE_SITES_MAX        4096
+#define STORE_APPLICATIONS_MAX 4096
+#define STORE_NAME_BYTES       64 /* of a site or an application */
+
+/* What flowed between two sites, as the join knows it. The 4096 largest of a bucket keep their rows, the
+ * rest goes to sites 0/0; tags of GRADE_UNREGISTERED are kept as STORE_FOLDED only. */
 struct pair_row {
 	uint16_t src_site, dst_site; /* store_site_id; 0: not known */
 	uint8_t family, grade;
@@ -79,7 +87,8 @@ struct histogram_row {
 	uint64_t n, max;
 };
 
-/* Distinct labelled flows, for the noise floor: those of a range are `before` of its first minute and `begun` of all. */
+/* Distinct labelled flows, for the noise floor: those of a range are `before` of its first minute and
+ * `begun` of all. `begun` of a minute's seconds are summed; so is `before`: it is said once a minute. */
 struct label_flow_row {
 	int32_t experiment, activity; /* STORE_FOLDED: every unregistered pair together */
 	uint32_t begun, before;
@@ -100,6 +109,7 @@ struct flow_row {
 	uint32_t evidence;                        /* join/flow.h */
 	uint32_t oddities;
 	uint16_t point, src_site, dst_site;
+	uint8_t direction; /* enum direction of key.src -> key.dst */
 	uint8_t carrier[2];
 	uint8_t grade, state;
 	uint8_t producer, provenance; /* 0 none */
@@ -183,12 +193,16 @@ void store_close(struct store *s);
  * (STORE_SOURCES_MAX): source 0 is "other". From any thread. */
 uint16_t store_source_id(struct store *s, const char *name, enum source_kind kind);
 const char *store_source_name(struct store *s, uint16_t id); /* static for the store's life */
-/* Sites likewise; 0: not known, or the table is full. */
+/* Number by name, -ENOENT: never makes one. */
+int store_source_find(struct store *s, const char *name);
+/* Sites likewise, and applications, as senders call themselves. 0: not known, or the table is full; its
+ * name is "". A name is cut to STORE_NAME_BYTES - 1. */
 uint16_t store_site_id(struct store *s, const char *name);
 const char *store_site_name(struct store *s, uint16_t id);
 int store_site_find(struct store *s, const char *name);
-/* Number by name, -ENOENT: never makes one. */
-int store_source_find(struct store *s, const char *name);
+uint16_t store_application_id(struct store *s, const char *name);
+const char *store_application_name(struct store *s, uint16_t id);
+int store_application_find(struct store *s, const char *name);
 
 /* Hands a second over: into the live ring at once, into the database by the store's own thread in
  * one transaction. Never blocks on the disk; when the queue (900 s) is full the oldest is let go,
@@ -209,21 +223,37 @@ enum dim { /* what can be grouped by and filtered on; bit numbers of store_query
 	   DIM_FAMILY,
 	   DIM_DIRECTION,
 	   DIM_SOURCE,
-	   DIM_SRC_SITE, /* known to the filter language, no data yet */
+	   DIM_SRC_SITE,
 	   DIM_DST_SITE,
 	   DIM_APPLICATION,
 	   DIM_COUNT
 };
+#define DIM_BIT(d) (1u << (d))
 const char *dim_name(enum dim d); /* "experiment", ..., "application" */
 int dim_find(const char *name);   /* enum dim or -ENOENT */
 
 struct filter; /* store/filter.h */
+
+/* What a question is answered from. Each knows some dimensions, its values mean: */
+enum store_table {
+	STORE_TABLE_AUTO,    /* the first of these that knows every dimension asked for */
+	STORE_TABLE_TRAFFIC, /* what was seen */
+	STORE_TABLE_PAIRS,   /* the same by sites; as much of it as the join could follow */
+	/* What senders claim: bytes as they flowed; ip_bytes the same as the collectors book it, all at
+	 * the END; packets count STARTs and samples ENDs. */
+	STORE_TABLE_CLAIMS,
+};
+/* The table for these dimensions, or -EINVAL with a sentence in why that names two which no table has
+ * together. */
+int store_table_of(uint32_t dims, char *why, size_t why_cap_bytes);
+int store_table_knows(enum store_table table, uint32_t dims);
 
 struct store_query {
 	int64_t from_utc_s, to_utc_s; /* half open; rounded outwards to step */
 	uint32_t step_s;              /* 1, 10, 60, 600, 3600, 86400 or a multiple; 0: one total */
 	uint32_t group;               /* bits 1 << enum dim; 0: one series */
 	const struct filter *filter;  /* NULL: everything */
+	enum store_table table;
 	uint32_t limit; /* series kept, by bytes; the rest summed into `rest`; 0: 1000. Fewer are
 			 * kept when they have more than 2,000,000 points together */
 };
@@ -247,13 +277,80 @@ struct store_result {
 	 * filter's conditions on source, direction and family let through, whatever it says of tags. */
 	struct traffic_value unregistered_labels;
 };
-/* 0 and *out (store_result_free it), -EINVAL (step or range), -E2BIG (more than 11,000 points),
- * -EIO, -EBUSY. Steps that are no multiple of 10 s are answered from the live ring; others from the
+/* 0 and *out (store_result_free it), -EINVAL (step or range, or dimensions the table does not know),
+ * -E2BIG (more than 11,000 points), -EIO, -EBUSY. Pairs and claims are kept by minute, hour and day. Steps that are no multiple of 10 s are answered from the live ring; others from the
  * database, whose newest second may still be on its way. Where a range reaches back to what is only
  * kept in a coarser table, step_s of the answer is rounded up to that table's. A total (step 0) is
  * rounded outwards to 10 s, or to what is kept. */
 int store_query(struct store *s, const struct store_query *q, struct store_result **out);
 void store_result_free(struct store_result *r);
+
+/* How values are distributed: one row for each group, by count, descending. */
+struct store_bin {
+	uint16_t bin;
+	uint64_t n;
+};
+struct store_histogram {
+	int32_t experiment, activity; /* 0 where not grouped by */
+	uint64_t n, max;
+	size_t n_bins;
+	struct store_bin *bins; /* ascending; none empty */
+};
+struct store_histograms {
+	int64_t from_utc_s, to_utc_s; /* as rounded: to minutes or what is kept */
+	size_t n;
+	struct store_histogram *rows;
+};
+/* group: DIM_EXPERIMENT, DIM_ACTIVITY or both; 0: one row. filter: of these two only, else -EINVAL. */
+int store_histogram(struct store *s, enum histogram_kind kind, int64_t from_utc_s, int64_t to_utc_s,
+		    uint32_t group, const struct filter *filter, struct store_histograms **out);
+void store_histograms_free(struct store_histograms *h);
+/* The value below which a share q of all lies, right to 4.5 %; NaN: none there. */
+double store_quantile(const struct store_histogram *h, double q);
+/* Values of bin i begin here. */
+double store_bin_start(unsigned int bin);
+
+/* Distinct labelled flows of a range, by pair; STORE_FOLDED: all unregistered ones together. */
+struct store_label_flow {
+	int32_t experiment, activity;
+	uint64_t flows;
+};
+struct store_label_flows {
+	int64_t from_utc_s, to_utc_s; /* as rounded: to minutes or what is kept */
+	size_t n;
+	struct store_label_flow *rows; /* ascending */
+};
+int store_label_flows(struct store *s, int64_t from_utc_s, int64_t to_utc_s,
+		      struct store_label_flows **out);
+void store_label_flows_free(struct store_label_flows *l);
+
+/* Flows that ended within a range, as kept: 24 h, 2,000,000 of them. */
+#define STORE_FLOWS_MAX 100000 /* in one answer */
+enum store_flow_order {        /* as join's enum flow_order */
+			STORE_FLOWS_BY_BYTES,
+			STORE_FLOWS_BY_RATE,
+			STORE_FLOWS_BY_NEWEST,
+			STORE_FLOWS_BY_DURATION
+};
+struct store_flow_query {
+	int64_t from_utc_s, to_utc_s; /* of their end */
+	uint32_t grades;              /* bits 1 << enum scitag_grade; 0 all */
+	int has_claim;                /* 1 only with, -1 only without, 0 both */
+	uint32_t oddities;            /* any of these bits; 0 all */
+	enum store_flow_order order;
+	const struct filter *filter; /* source is the flow's point; NULL all */
+	uint32_t limit;              /* up to STORE_FLOWS_MAX */
+};
+struct store_flows {
+	size_t n;
+	uint64_t matching; /* of which n are here */
+	struct flow_row *rows;
+};
+int store_flows(struct store *s, const struct store_flow_query *q, struct store_flows **out);
+void store_flows_free(struct store_flows *f);
+/* The dimensions of a flow as a filter sees them. The tag is that of the data's direction, else the other's;
+ * of GRADE_CLAIMED the claim's. */
+struct traffic_key flow_row_key(struct store *s, const struct flow_row *f);
 
 /* The newest second in the ring, as a copy (bucket_free it); NULL: none yet. */
 struct bucket *store_newest(struct store *s);

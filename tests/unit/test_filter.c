@@ -13,7 +13,8 @@
 #include <cmocka.h>
 #include "store/filter.h"
 
-/* A registry of its own: cms is 3, atlas 2; "analysis" is 9 in atlas and 14 in cms; eth0 is source 5. */
+/* A registry of its own: cms is 3, atlas 2; "analysis" is 9 in atlas and 14 in cms; eth0 is source 5;
+ * CERN-PROD is site 11, "DE KIT" 12, xrootd application 3. */
 static size_t resolve(void *arg, enum dim dim, const char *text, int experiment, int32_t *out,
 		      size_t cap)
 {
@@ -32,6 +33,11 @@ static size_t resolve(void *arg, enum dim dim, const char *text, int experiment,
 		{DIM_SOURCE, "eth0", -1, 5},
 		{DIM_SOURCE, "sflow:[::]:6343", -1, 6},
 		{DIM_SOURCE, "7", -1, 8},
+		{DIM_SRC_SITE, "CERN-PROD", -1, 11},
+		{DIM_DST_SITE, "CERN-PROD", -1, 11},
+		{DIM_SRC_SITE, "DE KIT", -1, 12},
+		{DIM_DST_SITE, "DE KIT", -1, 12},
+		{DIM_APPLICATION, "xrootd", -1, 3},
 	};
 	size_t n = 0;
 
@@ -56,7 +62,7 @@ static struct filter *parse(const char *text)
 	return f;
 }
 
-/* experiment 3 (cms), activity 14, registered, label, IPv6, in, eth0 */
+/* experiment 3 (cms), activity 14, registered, label, IPv6, in, eth0, from CERN-PROD to DE KIT, xrootd */
 static const struct traffic_key cms_in = {
 	.source = 5,
 	.direction = DIRECTION_IN,
@@ -65,6 +71,9 @@ static const struct traffic_key cms_in = {
 	.grade = GRADE_REGISTERED,
 	.experiment = 3,
 	.activity = 14,
+	.src_site = 11,
+	.dst_site = 12,
+	.application = 3,
 };
 
 static void a_text_means_what_it_says(void **state)
@@ -114,11 +123,23 @@ static void a_text_means_what_it_says(void **state)
 		{"activity in (cache, 14)", 1},
 		{"experiment=cms and (activity=cache or activity=analysis)", 1},
 		{"experiment=cms and not activity=cache", 1},
-		/* sites and applications are in no row so far */
-		{"site=CERN-PROD", 0},
-		{"not site=CERN-PROD", 1},
-		{"src_site!=CERN-PROD", 1},
-		{"application=\"x y\"", 0},
+		{"src_site=CERN-PROD", 1},
+		{"dst_site=CERN-PROD", 0},
+		{"src_site!=CERN-PROD", 0},
+		{"src_site=11", 1},
+		/* either end */
+		{"site=CERN-PROD", 1},
+		{"site=\"de kit\"", 1},
+		{"site=13", 0},
+		{"site!=CERN-PROD", 0},
+		{"site!=13", 1},
+		{"not site=13", 1},
+		{"site in (13, \"DE KIT\")", 1},
+		{"site=13 or family=6", 1},
+		{"family=6 and site=\"DE KIT\" and family=6", 1},
+		{"application=xrootd", 1},
+		{"not application=xrootd", 0},
+		{"application=0", 0},
 	};
 
 	(void)state;
@@ -141,6 +162,17 @@ static void atlas_9_is_not_the_cache_of_cms(void **state)
 	atlas_9.activity = cms_9.activity = 9;
 	assert_false(filter_match(f, &atlas_9));
 	assert_true(filter_match(f, &cms_9));
+	filter_free(f);
+}
+
+static void a_filter_says_what_it_speaks_of(void **state)
+{
+	struct filter *f = parse("experiment=cms or not (site=CERN-PROD and family=6)");
+
+	(void)state;
+	assert_int_equal(filter_dims(f), 1 << DIM_EXPERIMENT | 1 << DIM_SRC_SITE |
+						 1 << DIM_DST_SITE | 1 << DIM_FAMILY);
+	assert_int_equal(filter_dims(NULL), 0);
 	filter_free(f);
 }
 
@@ -171,6 +203,9 @@ static void a_bad_text_says_where(void **state)
 		{"family=5", 7, "no family '5'"},
 		{"grade=good", 6, "no grade 'good'"},
 		{"source=eth7", 7, "no source 'eth7'"},
+		{"family=6 and site=Atlantis", 18, "no site 'Atlantis'"},
+		{"dst_site=Atlantis", 9, "no site 'Atlantis'"},
+		{"application=nothing", 12, "no application 'nothing'"},
 		{"(family=6", 9, "expected ')'"},
 		{"family=6)", 8, "expected and, or"},
 		{"family in 6", 10, "expected '('"},
@@ -322,8 +357,9 @@ static void random_filter(char *text, size_t cap_bytes, int depth)
 		"activity=analysis", "activity!=cache", "activity in (cache, 14, 3)",
 		"family=6",          "family!=4",       "direction in (in, out)",
 		"grade=registered",  "grade!=untagged", "carrier=label",
-		"source=eth0",       "source!=eth0",    "site=X",
-		"not application=x", "experiment=-1",   "carrier in (none, hop-by-hop)",
+		"source=eth0",       "source!=eth0",    "site=CERN-PROD",
+		"site!=12",          "not src_site=11", "dst_site in (11, 12)",
+		"not application=3", "experiment=-1",   "carrier in (none, hop-by-hop)",
 	};
 	char left[400], right[400];
 
@@ -359,6 +395,9 @@ static void random_key(struct traffic_key *k)
 		.grade = (uint8_t)(rand() % GRADE_COUNT),
 		.experiment = experiments[rand() % 5],
 		.activity = activities[rand() % 5],
+		.src_site = (uint16_t)(10 + rand() % 3),
+		.dst_site = (uint16_t)(10 + rand() % 3),
+		.application = (uint16_t)(rand() % 4),
 	};
 }
 
@@ -367,9 +406,10 @@ static int evaluate(sqlite3 *handle, const char *expression, const struct traffi
 	sqlite3_stmt *st = NULL;
 	char *sql = sqlite3_mprintf("SELECT (%s) FROM (SELECT %d AS source, %d AS direction, %d AS "
 				    "family, %d AS carrier, %d AS grade, %d AS experiment, %d AS "
-				    "activity)",
+				    "activity, %d AS src_site, %d AS dst_site, %d AS application)",
 				    expression, k->source, k->direction, k->family, k->carrier,
-				    k->grade, k->experiment, k->activity);
+				    k->grade, k->experiment, k->activity, k->src_site, k->dst_site,
+				    k->application);
 	int value;
 
 	assert_int_equal(sqlite3_prepare_v2(handle, sql, -1, &st, NULL), SQLITE_OK);
@@ -436,6 +476,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_text_means_what_it_says),
 		cmocka_unit_test(atlas_9_is_not_the_cache_of_cms),
+		cmocka_unit_test(a_filter_says_what_it_speaks_of),
 		cmocka_unit_test(no_words_mean_everything),
 		cmocka_unit_test(a_bad_text_says_where),
 		cmocka_unit_test(too_much_is_refused),

@@ -290,8 +290,6 @@ static void a_filter_works_alike_in_ring_and_database(void **state)
 		{"not (source=eth0 and grade=registered)", 11110, 1110},
 		{"source=eth0 or experiment=2", 111, 1110},
 		{"family=4", 10000, 0},
-		{"site=X", 0, 1110},
-		{"not site=X", 11111, 1110},
 	};
 	struct store *s = open_url("sqlite::memory:");
 	uint16_t eth0 = store_source_id(s, "eth0", SOURCE_CAPTURE);
