@@ -1,6 +1,7 @@
 // The palette's promises, computed anew: contrast to the ground, distance to each other, and that an
 // activity's step of lightness loses neither. Run: node tests/browser/colours.mjs
 
+import { readFileSync } from "node:fs";
 import { check, finish } from "./browser.mjs";
 import { bundle } from "./bundle.mjs";
 
@@ -23,7 +24,10 @@ check(
 
 const distance = (a, b) =>
   Math.hypot(...toOklab(a).map((v, i) => v - toOklab(b)[i]));
-for (const theme of ["light", "dark"]) {
+const { experiments } = JSON.parse(
+  readFileSync(new URL("../../registry/scitags.json", import.meta.url), "utf8"),
+);
+for (const theme of ["light", "dark", "contrast"]) {
   const low = PALETTE[theme]
     .map((c) => [c, contrast(c, GROUND[theme])])
     .filter(([, ratio]) => ratio < 3);
@@ -56,6 +60,29 @@ for (const theme of ["light", "dark"]) {
     `${theme}: every activity's step is nearest to its own experiment's slot`,
     !confused.length,
     confused,
+  );
+  // side by side in the picture lie activities with neighbouring numbers
+  const alike = [],
+    told_apart = [];
+  for (const { expId, activities } of experiments) {
+    const ids = activities.map((a) => a.activityId).sort((a, b) => a - b);
+    const colours = ids.map((a) => paint(theme, expId, a).colour);
+    colours.forEach((c, i) => {
+      if (i && distance(c, colours[i - 1]) < 0.02)
+        alike.push([expId, ids[i - 1], ids[i], c, colours[i - 1]]);
+    });
+    told_apart.push(new Set(colours).size / ids.length);
+  }
+  check(
+    `${theme}: no two neighbouring activities of the registry look alike`,
+    !alike.length,
+    alike,
+  );
+  const least = Math.min(...told_apart);
+  check(
+    `${theme}: of each experiment's activities at least ${Math.floor(least * 100)} % have a colour of their own (at least 33)`,
+    least >= 0.33,
+    told_apart,
   );
   const textures = new Set(
     Array.from({ length: 14 }, (_, i) => paint(theme, i + 1, 0)).map(

@@ -24,7 +24,9 @@ export interface Paint {
 const SLOTS = 7;
 const STEP = 0.02; // in OKLab lightness: the least that can be told apart side by side
 const STEPS_MAX = 27; // activity numbers of the registry end at 26
+const STEPS_FEW = 12;
 const OWN = 0.85; // a step is at most this part as far from its own slot as from the nearest other one
+const HUE_KEPT = 0.8; // of the chroma, where the screen cannot show it so dark or light
 
 const cache = new Map<string, Paint>();
 
@@ -55,30 +57,39 @@ const UNREGISTERED: Record<Theme, string> = { light: "#6C7480", dark: "#98A1AE",
 
 const ladders = new Map<string, readonly string[]>();
 
-/** The steps of lightness of a slot, darkest first: as many as keep 3:1 to the ground, stay nearest to their
- * own slot, and can be told apart. */
+/** The steps of a slot, darkest first: as many in lightness as keep 3:1 to the ground, stay nearest to their own
+ * slot, and can be told apart; where that makes few, the same again a little to either side in hue. */
 export function stepsOf(theme: Theme, slot: number): readonly string[] {
   const id = `${theme} ${slot}`;
   let steps = ladders.get(id);
   if (steps) return steps;
   const base = PALETTE[theme][slot] ?? "#808080";
   const others = PALETTE[theme].filter(c => c !== base).map(toOklab);
-  const [l, a, b] = toOklab(base);
-  const good = (lightness: number): string | null => {
-    const hex = fromOklab([lightness, a, b]);
-    const c = toOklab(hex); // out of gamut is clipped: what is really shown
-    const own = apart(c, [l, a, b]);
-    return contrast(hex, GROUND[theme]) >= 3 && others.every(o => own < OWN * apart(c, o)) ? hex : null;
+  const own = toOklab(base);
+  const [l, a, b] = own;
+  const chroma = Math.hypot(a, b);
+  const found = [{ hex: base, seen: own }];
+  const take = (lightness: number, turn: number): boolean => {
+    const [sin, cos] = [Math.sin(turn), Math.cos(turn)];
+    const hex = fromOklab([lightness, a * cos - b * sin, a * sin + b * cos]);
+    const seen = toOklab(hex); // out of gamut is clipped: what is really shown
+    const good =
+      contrast(hex, GROUND[theme]) >= 3 &&
+      Math.hypot(seen[1], seen[2]) >= HUE_KEPT * chroma &&
+      found.every(f => apart(f.seen, seen) > 0.9 * STEP) &&
+      others.every(o => apart(seen, own) < OWN * apart(seen, o));
+    if (good) found.push({ hex, seen });
+    return good;
   };
-  const found = [base];
-  for (const way of [-1, 1])
-    for (let n = 1; found.length < STEPS_MAX; n++) {
-      const hex = good(l + way * n * STEP);
-      if (!hex) break;
-      if (way < 0) found.unshift(hex);
-      else found.push(hex);
-    }
-  ladders.set(id, (steps = found));
+  const ladder = (turn: number): void => {
+    if (turn) take(l, turn);
+    for (const way of [-1, 1])
+      for (let n = 1; found.length < STEPS_MAX && take(l + way * n * STEP, turn); n++);
+  };
+  ladder(0);
+  if (found.length < STEPS_FEW) for (const way of [-1, 1]) ladder((way * 1.6 * STEP) / chroma);
+  steps = found.sort((x, y) => x.seen[0] - y.seen[0]).map(f => f.hex);
+  ladders.set(id, steps);
   return steps;
 }
 

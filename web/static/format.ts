@@ -147,6 +147,12 @@ export function duration(s: number): string {
   return `${Math.round(s / 86400)} d`;
 }
 
+/** The width of a bucket: "10 s", "2 min", "1 h". */
+export function stepWords(s: number): string {
+  if (s % 86400 === 0) return plural(s / 86400, "day");
+  return s % 3600 === 0 ? `${s / 3600} h` : s % 60 === 0 ? `${s / 60} min` : `${s} s`;
+}
+
 export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }

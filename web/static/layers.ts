@@ -124,6 +124,24 @@ export function tagLayer(k: Key, points: Points): Layer {
   };
 }
 
+/** IPv4 of an experiment lies on its IPv6, in its colour, striped. */
+export function familyLayer(k: Key, points: Points): Layer {
+  const id = k.experiment_id ?? 0;
+  const family = k.family ?? 0;
+  const head = experimentHead(k);
+  return {
+    id: `${id} ${family}`,
+    name: `${head.name} · ${FAMILY_NAMES[String(family)] ?? ""}`,
+    head,
+    rank: experimentRank(id) + 10 - family,
+    paint: theme => {
+      const look = head.paint(theme);
+      return family === 6 || look.texture !== "plain" ? look : { ...look, texture: "lines" };
+    },
+    points,
+  };
+}
+
 const FAMILY_NAMES: Record<string, string> = { "4": "IPv4", "6": "IPv6", "0": "no IP" };
 const ORDER: Record<string, readonly string[]> = {
   family: ["6", "4", "0"],
