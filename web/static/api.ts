@@ -10,6 +10,9 @@ export interface Key {
   direction?: string;
   family?: number;
   source?: string;
+  src_site?: string;
+  dst_site?: string;
+  application?: string;
 }
 
 export interface Series {

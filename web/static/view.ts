@@ -69,6 +69,9 @@ const MEMBERS = {
   value: words(), // Decode: what is read
   sort: words(), // tables: a column, with a minus in front for descending
   pick: words(), // tables and matrices: the row whose details are open
+  state: words(), // Flows: "ended" instead of the live ones
+  claim: words(), // Flows: "yes" only announced ones, "no" only others
+  oddity: words(), // Flows: only with this oddity
 };
 
 export type View = { readonly [K in keyof typeof MEMBERS]: (typeof MEMBERS)[K]["initial"] };
