@@ -95,7 +95,8 @@ char *flow_why(char *buf, size_t cap_bytes, const struct flow_view *v);
 struct agreement_cell {
 	struct scitag wire; /* 0/0: no usable tag */
 	struct scitag claim;
-	uint64_t flows, bytes; /* bytes as seen */
+	uint64_t flows, bytes; /* bytes as seen, of both ways */
+	uint64_t flows_1h, bytes_1h;
 };
 #define JOIN_AGREEMENT_MAX 4096 /* cells; more are summed into 65535/65535 */
 size_t join_agreement(struct join *j, struct agreement_cell *out, size_t cap);

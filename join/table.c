@@ -221,3 +221,9 @@ size_t table_memory_bytes(const struct table *t)
 	return sizeof(*t) + (t->mask + (size_t)1) * sizeof(*t->slots) +
 	       (size_t)t->max * (sizeof(*t->links) + t->record_bytes);
 }
+
+size_t table_touched_bytes(const struct table *t)
+{
+	return sizeof(*t) + (t->mask + (size_t)1) * sizeof(*t->slots) +
+	       (size_t)t->untouched * (sizeof(*t->links) + t->record_bytes);
+}

@@ -36,6 +36,7 @@ uint32_t table_oldest(const struct table *t, unsigned int class_);
 uint32_t table_newer(const struct table *t, uint32_t at);
 uint32_t table_count(const struct table *t);
 uint32_t table_max(const struct table *t);
-size_t table_memory_bytes(const struct table *t); /* reserved */
+size_t table_memory_bytes(const struct table *t);  /* reserved */
+size_t table_touched_bytes(const struct table *t); /* of these, what was ever used */
 
 #endif

@@ -1,0 +1,931 @@
+/* The door: one lock around two tables. A second runs through in this order: fireflies, so that a flow finds its
+ * claim; what was seen, source by source in order of precedence; grades, when both ways of each flow are known; then
+ * what is over. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "join/agreement.h"
+#include "join/claims.h"
+#include "join/flows.h"
+#include "join/grade.h"
+#include "join/join.h"
+#include "join/pairs.h"
+#include "join/regrade.h"
+#include "join/sites.h"
+
+#define SEARCH_MAX_S 60   /* between two looks for a flow's claim */
+#define UNMARKED_S   10   /* a marker has so long after the claim */
+#define LOCK_RECORDS 4096 /* looked at before the lock is given up for a moment */
+#define ROW_CLASSES  3    /* of flow rows: joined, tagged, others */
+
+/* What became of a claim on the wire; by the claim's number. */
+struct claim_flow {
+	uint32_t flow;       /* its number, TABLE_NONE */
+	uint8_t grade;       /* of its newest flow */
+	uint64_t seen_bytes; /* of flows that are over, data's direction */
+};
+/* A sighting of a joined flow, to be graded when all were taken. */
+struct joined_sighting {
+	uint32_t seen; /* its place in the second */
+	struct flow_sighting sighting;
+};
+struct join {
+	pthread_mutex_t lock;
+	struct flows *flows;
+	struct claims *claims;
+	struct senders *senders;
+	struct agreement *agreement;
+	struct regrade *regrade;
+	struct pairs *pairs;
+	struct claim_flow *claim_flows;
+	uint32_t claims_max;
+	const struct sites *sites;
+	uint8_t sites_version;
+	struct scitag_set registered;
+	enum drop_local drop_local;
+	uint32_t now_s;
+
+	uint32_t *order; /* places of the second's sightings by rank */
+	struct joined_sighting *joined;
+	size_t order_cap, joined_cap, n_joined;
+	struct flow_row *rows[ROW_CLASSES];
+	size_t n_rows[ROW_CLASSES];
+	uint64_t rows_made; /* of this second, kept or not */
+
+	uint64_t seen, seen_local, heard, heard_local, rows_kept, rows_let_go;
+};
+
+/* --- open, close, configure ------------------------------------------------------------------ */
+
+int join_open(struct join **out, const struct join_config *cfg, struct store *store)
+{
+	const uint32_t claims_max = cfg->claims_max ? cfg->claims_max : JOIN_CLAIMS_MAX;
+	const struct flows_config flows = {
+		.flows_max = cfg->flows_max ? cfg->flows_max : JOIN_FLOWS_MAX,
+		.points = cfg->points,
+		.n_points = cfg->n_points,
+	};
+	const struct claims_config claims = {
+		.claims_max = claims_max,
+		.silent_s = cfg->claim_silent_s,
+		.relays = cfg->relays,
+		.n_relays = cfg->n_relays,
+	};
+	struct join *j = calloc(1, sizeof(*j));
+
+	(void)store;
+	if (!j)
+		return -ENOMEM;
+	pthread_mutex_init(&j->lock, NULL);
+	j->drop_local = cfg->drop_local;
+	j->claims_max = claims_max;
+	j->flows = flows_open(&flows);
+	j->senders = senders_open();
+	j->claims = j->senders ? claims_open(&claims, j->senders) : NULL;
+	j->agreement = agreement_open();
+	j->regrade = regrade_open();
+	j->pairs = pairs_open();
+	j->claim_flows = malloc(claims_max * sizeof(*j->claim_flows));
+	for (int i = 0; i < ROW_CLASSES; i++)
+		j->rows[i] = calloc(JOIN_FLOW_ROWS_PER_S, sizeof(*j->rows[i]));
+	if (!j->flows || !j->claims || !j->agreement || !j->regrade || !j->pairs ||
+	    !j->claim_flows || !j->rows[0] || !j->rows[1] || !j->rows[2]) {
+		join_close(j);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < claims_max; i++)
+		j->claim_flows[i] = (struct claim_flow){.flow = TABLE_NONE};
+	*out = j;
+	return 0;
+}
+
+void join_close(struct join *j)
+{
+	if (!j)
+		return;
+	flows_close(j->flows);
+	claims_close(j->claims);
+	senders_close(j->senders);
+	agreement_close(j->agreement);
+	regrade_close(j->regrade);
+	pairs_close(j->pairs);
+	free(j->claim_flows);
+	for (int i = 0; i < ROW_CLASSES; i++)
+		free(j->rows[i]);
+	free(j->order);
+	free(j->joined);
+	pthread_mutex_destroy(&j->lock);
+	free(j);
+}
+
+int join_configure(struct join *j, const struct join_config *cfg)
+{
+	const struct claims_config claims = {
+		.silent_s = cfg->claim_silent_s,
+		.relays = cfg->relays,
+		.n_relays = cfg->n_relays,
+	};
+	int err;
+
+	pthread_mutex_lock(&j->lock);
+	err = claims_configure(j->claims, &claims);
+	if (!err) {
+		flows_set_points(j->flows, cfg->points, cfg->n_points);
+		j->drop_local = cfg->drop_local;
+	}
+	pthread_mutex_unlock(&j->lock);
+	return err;
+}
+
+void join_set_sites(struct join *j, const struct sites *sites)
+{
+	pthread_mutex_lock(&j->lock);
+	j->sites = sites;
+	j->sites_version++;
+	pthread_mutex_unlock(&j->lock);
+}
+
+void join_set_registered(struct join *j, const struct scitag_set *registered)
+{
+	pthread_mutex_lock(&j->lock);
+	j->registered = *registered;
+	flows_set_registered(j->flows, registered);
+	claims_set_registered(j->claims, registered);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* --- what is local --------------------------------------------------------------------------- */
+
+static int is_ipv4(const uint8_t ip[16])
+{
+	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+
+	return !memcmp(ip, mapped, sizeof(mapped));
+}
+
+static int is_loopback(const uint8_t ip[16])
+{
+	static const uint8_t loopback[16] = {[15] = 1};
+
+	return is_ipv4(ip) ? ip[12] == 127 : !memcmp(ip, loopback, sizeof(loopback));
+}
+
+/* RFC 1918, RFC 3927 and RFC 6598; RFC 4193 and RFC 4291 section 2.5.6. */
+static int is_private(const uint8_t ip[16])
+{
+	if (!is_ipv4(ip))
+		return (ip[0] & 0xFE) == 0xFC || (ip[0] == 0xFE && (ip[1] & 0xC0) == 0x80);
+	return ip[12] == 10 || (ip[12] == 172 && (ip[13] & 0xF0) == 16) ||
+	       (ip[12] == 192 && ip[13] == 168) || (ip[12] == 169 && ip[13] == 254) ||
+	       (ip[12] == 100 && (ip[13] & 0xC0) == 64);
+}
+
+static int is_local(const struct join *j, const struct flow_key *key)
+{
+	uint16_t site;
+
+	if (j->drop_local == DROP_LOCAL_NONE)
+		return 0;
+	if (is_loopback(key->src_ip) || is_loopback(key->dst_ip))
+		return 1;
+	switch (j->drop_local) {
+	case DROP_LOCAL_PRIVATE:
+		return is_private(key->src_ip) && is_private(key->dst_ip);
+	case DROP_LOCAL_SAME_PREFIX: /* /64, or /24 of IPv4 */
+		return !memcmp(key->src_ip, key->dst_ip, is_ipv4(key->src_ip) ? 15 : 8);
+	case DROP_LOCAL_SAME_SITE:
+		if (flows_find(j->flows, key) != TABLE_NONE)
+			return 0; /* it was asked before */
+		site = sites_find(j->sites, key->src_ip);
+		return site && site == sites_find(j->sites, key->dst_ip);
+	default:
+		return 0;
+	}
+}
+
+/* --- a flow and its claim --------------------------------------------------------------------- */
+
+/* What is claimed of a flow, seen from its record. */
+struct said {
+	const struct claim *claim; /* NULL: nothing */
+	const struct scitag *tag;  /* NULL: nothing, or not registered */
+	int way;                   /* of the data, as claimed; -1 */
+	int data_way;              /* as it is */
+	enum scitag_grade grade;   /* of the flow */
+};
+
+static struct said said_of(const struct join *j, const struct flow_record *r)
+{
+	struct said s = {.way = -1};
+	int direction;
+
+	if (r->claim != TABLE_NONE)
+		s.claim = claims_at(j->claims, r->claim);
+	if (s.claim) {
+		if (scitag_set_has(&j->registered, s.claim->tag))
+			s.tag = &s.claim->tag;
+		direction = claim_data_direction(s.claim);
+		if (direction)
+			s.way = r->is_turned ^ (direction < 0);
+	}
+	s.data_way = grade_data_way(r->way, s.way);
+	s.grade = grade_flow(r->way, s.data_way, s.tag);
+	return s;
+}
+
+/* Which end of the flow the claim calls its source; one address or port may differ. */
+static int is_turned(const struct flow_key *flow, const struct flow_key *claim)
+{
+	const int same = !memcmp(flow->src_ip, claim->src_ip, 16) +
+			 !memcmp(flow->dst_ip, claim->dst_ip, 16) +
+			 (flow->src_port == claim->src_port) + (flow->dst_port == claim->dst_port);
+	const int turned = !memcmp(flow->src_ip, claim->dst_ip, 16) +
+			   !memcmp(flow->dst_ip, claim->src_ip, 16) +
+			   (flow->src_port == claim->dst_port) +
+			   (flow->dst_port == claim->src_port);
+
+	return turned > same;
+}
+
+static int64_t first_of(const struct flow_record *r)
+{
+	const int64_t a = r->way[0].first_utc_us, b = r->way[1].first_utc_us;
+
+	if (a == CLOCK_NEVER || b == CLOCK_NEVER)
+		return a == CLOCK_NEVER ? b : a;
+	return a < b ? a : b;
+}
+
+static void search_claim(struct join *j, uint32_t at)
+{
+	struct flow_record *r = flows_at(j->flows, at);
+	uint32_t how, claim, age_s = j->now_s - r->begun_s;
+	int64_t first = first_of(r);
+
+	if (first == CLOCK_NEVER)
+		first = r->last_utc_us;
+	claim = claims_find(j->claims, &r->key, first, r->last_utc_us, &how);
+	/* again when it is twice as old */
+	r->search_s = j->now_s + (age_s < 1 ? 1 : age_s < SEARCH_MAX_S ? age_s : SEARCH_MAX_S);
+	if (claim == TABLE_NONE || j->claim_flows[claim].flow != TABLE_NONE) {
+		r->evidence |= how & FLOW_SAME_HOSTS;
+		return;
+	}
+	r->evidence = (r->evidence & ~(uint32_t)FLOW_SAME_HOSTS) | how;
+	j->claim_flows[claim].flow = at;
+	flows_set_claim(j->flows, at, claim, is_turned(&r->key, &claims_at(j->claims, claim)->key));
+	claims_joined(j->claims, claim, r->last_utc_us);
+}
+
+static void make_view(const struct join *j, const struct flow_record *r, struct flow_view *v)
+{
+	const struct said s = said_of(j, r);
+	struct flow *f = &v->flow;
+
+	flow_record_turn(r, s.data_way, f);
+	f->grade = (uint8_t)s.grade;
+	f->has_claim = s.claim != NULL;
+	f->evidence |= grade_evidence(r->way, s.data_way, s.tag, &j->registered);
+	if (!s.claim) {
+		v->claim = (struct claim){0};
+		return;
+	}
+	v->claim = *s.claim;
+	if (!s.tag)
+		f->evidence |= FLOW_CLAIM_DEAD;
+	if (s.claim->provenance == CLAIM_FROM_STRANGER)
+		f->evidence |= FLOW_CLAIM_STRANGER;
+}
+
+static void turn_key(struct flow_key *out, const struct flow_key *key)
+{
+	*out = *key;
+	memcpy(out->src_ip, key->dst_ip, sizeof(out->src_ip));
+	memcpy(out->dst_ip, key->src_ip, sizeof(out->dst_ip));
+	out->src_port = key->dst_port;
+	out->dst_port = key->src_port;
+}
+
+/* Of a claim whose flow was not seen. */
+static void make_unseen_view(const struct join *j, const struct claim *c, struct flow_view *v)
+{
+	const int registered = scitag_set_has(&j->registered, c->tag);
+
+	v->claim = *c;
+	v->flow = (struct flow){
+		.key = c->key,
+		.first_utc_us = CLOCK_NEVER,
+		.last_utc_us = CLOCK_NEVER,
+		.grade = registered ? GRADE_CLAIMED : GRADE_UNTAGGED,
+		.state = c->state == CLAIM_OPEN ? FLOW_ACTIVE : FLOW_ENDED,
+		.has_claim = 1,
+		.evidence = registered ? 0 : FLOW_CLAIM_DEAD,
+	};
+	if (c->provenance == CLAIM_FROM_STRANGER)
+		v->flow.evidence |= FLOW_CLAIM_STRANGER;
+	if (claim_data_direction(c) < 0)
+		turn_key(&v->flow.key, &c->key);
+	for (int i = 0; i < 2; i++)
+		v->flow.way[i].first_utc_us = v->flow.way[i].last_utc_us = CLOCK_NEVER;
+	v->flow.src_site = sites_find(j->sites, v->flow.key.src_ip);
+	v->flow.dst_site = sites_find(j->sites, v->flow.key.dst_ip);
+}
+
+/* --- flows that are over ----------------------------------------------------------------------- */
+
+static uint8_t turned_direction(uint8_t direction)
+{
+	if (direction == DIRECTION_IN)
+		return DIRECTION_OUT;
+	return direction == DIRECTION_OUT ? DIRECTION_IN : direction;
+}
+
+static void make_row(const struct flow_view *v, struct flow_row *row)
+{
+	const struct flow *f = &v->flow;
+	const struct claim *c = &v->claim;
+
+	*row = (struct flow_row){
+		.key = f->key,
+		.first_utc_us = f->first_utc_us,
+		.last_utc_us = f->last_utc_us,
+		.start_utc_us = CLOCK_NEVER,
+		.end_utc_us = CLOCK_NEVER,
+		.samples = (uint64_t)f->way[0].samples + f->way[1].samples,
+		.claimed_bytes = {FIREFLY_BYTES_UNSAID, FIREFLY_BYTES_UNSAID},
+		.rtt_us = FIREFLY_RTT_UNSAID,
+		.claim_experiment = -1,
+		.claim_activity = -1,
+		.evidence = f->evidence,
+		.point = f->point,
+		.src_site = f->src_site,
+		.dst_site = f->dst_site,
+		.grade = f->grade,
+		.state = f->state,
+		.direction = f->way[FLOW_THERE].samples
+				     ? f->way[FLOW_THERE].direction
+				     : turned_direction(f->way[FLOW_BACK].direction),
+	};
+	for (int i = 0; i < 2; i++) {
+		row->packets[i] = f->way[i].packets;
+		row->bytes[i] = f->way[i].bytes;
+		row->bytes_variance[i] = f->way[i].bytes_variance;
+		row->experiment[i] = f->way[i].tag.experiment;
+		row->activity[i] = f->way[i].tag.activity;
+		row->carrier[i] = f->way[i].carrier;
+	}
+	if (!f->has_claim)
+		return;
+	row->start_utc_us = c->start_utc_us;
+	row->end_utc_us = c->end_utc_us;
+	row->claimed_bytes[is_turned(&f->key, &c->key)] = c->src_to_dst_bytes;
+	row->claimed_bytes[!is_turned(&f->key, &c->key)] = c->dst_to_src_bytes;
+	row->rtt_us = c->rtt_us;
+	row->claim_experiment = c->tag.experiment;
+	row->claim_activity = c->tag.activity;
+	row->oddities = c->oddities;
+	row->producer = c->producer;
+	row->provenance = c->provenance;
+	memcpy(row->sender_ip, c->sender_ip, sizeof(row->sender_ip));
+	_Static_assert(sizeof(row->application) == sizeof(c->application), "copied whole");
+	memcpy(row->application, c->application, sizeof(row->application));
+}
+
+/* The first of a class in a second are kept; when it is over, the better classes go first. */
+static void keep_row(struct join *j, const struct flow_view *v)
+{
+	const struct flow *f = &v->flow;
+	const int seen = f->way[0].samples || f->way[1].samples;
+	int class_ = 2;
+
+	if (f->has_claim && seen)
+		class_ = 0;
+	else if (f->has_claim ? v->claim.provenance != CLAIM_FROM_STRANGER
+			      : f->way[0].wire_grade >= GRADE_REGISTERED ||
+					f->way[1].wire_grade >= GRADE_REGISTERED)
+		class_ = 1;
+	j->rows_made++;
+	if (j->n_rows[class_] < JOIN_FLOW_ROWS_PER_S)
+		make_row(v, &j->rows[class_][j->n_rows[class_]++]);
+}
+
+/* What its sender may have to hear about, once the flow tells for sure. */
+static void find_oddities(struct join *j, struct flow_record *r, const struct said *s, int is_over)
+{
+	const struct flow_way *data = &r->way[s->data_way], *back = &r->way[!s->data_way];
+	const int both = data->samples && back->samples;
+
+	if (s->grade == GRADE_DISAGREE && s->tag && !same_tag(data->tag, *s->tag))
+		claims_odd(j->claims, r->claim, CLAIM_OTHER_TAG);
+	if (s->grade == GRADE_CLAIMED && r->key.family == 6 && data->samples &&
+	    (is_over || j->now_s >= r->claimed_s + UNMARKED_S))
+		claims_odd(j->claims, r->claim, CLAIM_UNMARKED);
+	if (both && data->bytes >= 2 * back->bytes && s->data_way != r->is_turned) {
+		r->evidence |= FLOW_REVERSED;
+		claims_odd(j->claims, r->claim, CLAIM_REVERSED);
+	}
+}
+
+static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, enum flow_state state)
+{
+	struct join *j = arg;
+	struct flow_record *record = flows_at(j->flows, at);
+	struct claim_flow *cf;
+	struct flow_view v;
+	struct said s;
+
+	if (r->claim != TABLE_NONE) {
+		s = said_of(j, r);
+		find_oddities(j, record, &s, 1);
+	}
+	make_view(j, r, &v);
+	v.flow.state = (uint8_t)state;
+	keep_row(j, &v);
+	if (r->claim == TABLE_NONE)
+		return;
+	cf = &j->claim_flows[r->claim];
+	cf->flow = TABLE_NONE;
+	cf->grade = v.flow.grade;
+	cf->seen_bytes += v.flow.way[FLOW_THERE].bytes;
+}
+
+/* A flow goes with its claim, unless only the claims' table was full. */
+static void on_claim_over(void *arg, uint32_t at, const struct claim *c)
+{
+	struct join *j = arg;
+	struct claim_flow *cf = &j->claim_flows[at];
+	struct flow_view v;
+
+	if (cf->flow != TABLE_NONE && c->state != CLAIM_EVICTED) {
+		const uint32_t flow = cf->flow;
+
+		on_flow_over(j, flow, flows_at(j->flows, flow), FLOW_ENDED);
+		flows_remove(j->flows, flow);
+	} else if (cf->flow != TABLE_NONE) {
+		flows_set_claim(j->flows, cf->flow, TABLE_NONE, 0);
+	}
+	make_unseen_view(j, c, &v);
+	if (!c->joined)
+		keep_row(j, &v);
+	v.flow.grade = c->joined ? cf->grade : GRADE_UNTAGGED;
+	v.flow.way[FLOW_THERE].bytes = cf->seen_bytes;
+	senders_outcome(j->senders, &v);
+	*cf = (struct claim_flow){.flow = TABLE_NONE};
+}
+
+/* --- one second -------------------------------------------------------------------------------- */
+
+static void hear(struct join *j, const struct heard *h)
+{
+	const struct claim *c;
+	uint32_t at, flow;
+
+	j->heard++;
+	if (is_local(j, &h->firefly.key)) {
+		j->heard_local++;
+		return;
+	}
+	at = claims_hear(j->claims, h, on_claim_over, j);
+	if (at == TABLE_NONE)
+		return;
+	if (j->claim_flows[at].flow == TABLE_NONE) {
+		flow = flows_find(j->flows, &h->firefly.key);
+		if (flow != TABLE_NONE && flows_at(j->flows, flow)->claim == TABLE_NONE)
+			search_claim(j, flow);
+	}
+	c = claims_at(j->claims, at);
+	if (c->state == CLAIM_ENDED && j->claim_flows[at].flow != TABLE_NONE)
+		flows_end(j->flows, j->claim_flows[at].flow, j->now_s);
+}
+
+static int grow(void **array, size_t *cap, size_t n, size_t item_bytes)
+{
+	size_t wanted = *cap ? *cap : 1024;
+	void *grown;
+
+	if (n <= *cap)
+		return 0;
+	while (wanted < n)
+		wanted *= 2;
+	grown = realloc(*array, wanted * item_bytes);
+	if (!grown)
+		return -ENOMEM;
+	*array = grown;
+	*cap = wanted;
+	return 0;
+}
+
+/* Places by rank, each rank in the order of the second. NULL: they are in order, or there is no memory and they
+ * have to do. */
+static const uint32_t *sort_by_rank(struct join *j, const struct seen *seen, size_t n)
+{
+	const size_t ranks = flows_ranks(j->flows);
+	uint32_t starts[STORE_SOURCES_MAX + 3] = {0};
+	int sorted = 1;
+
+	for (size_t i = 1; i < n && sorted; i++)
+		sorted = flows_rank(j->flows, &seen[i - 1]) <= flows_rank(j->flows, &seen[i]);
+	if (sorted || ranks + 1 > sizeof(starts) / sizeof(starts[0]) ||
+	    grow((void **)&j->order, &j->order_cap, n, sizeof(*j->order)))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		starts[flows_rank(j->flows, &seen[i]) + 1]++;
+	for (size_t i = 0; i < ranks; i++)
+		starts[i + 1] += starts[i];
+	for (size_t i = 0; i < n; i++)
+		j->order[starts[flows_rank(j->flows, &seen[i])]++] = (uint32_t)i;
+	return j->order;
+}
+
+static void find_sites(const struct join *j, struct flow_record *r)
+{
+	r->site[0] = sites_find(j->sites, r->key.src_ip);
+	r->site[1] = sites_find(j->sites, r->key.dst_ip);
+	r->sites_version = j->sites_version;
+}
+
+static int add_pair(struct join *j, const struct flow_record *r, int way, const struct seen *s,
+		    enum scitag_grade grade, struct scitag tag)
+{
+	return pairs_add(j->pairs, r->site[way], r->site[!way], s, grade, tag,
+			 scitag_set_has(&j->registered, tag));
+}
+
+static int see(struct join *j, const struct seen *s, uint32_t place)
+{
+	struct flow_sighting sighting;
+	struct flow_record *r;
+
+	j->seen++;
+	if (s->key.family != 4 && s->key.family != 6)
+		return 0;
+	if (is_local(j, &s->key)) {
+		j->seen_local++;
+		return 0;
+	}
+	sighting = flows_see(j->flows, s, j->now_s, on_flow_over, j);
+	r = flows_at(j->flows, sighting.at);
+	if (sighting.is_new || r->sites_version != j->sites_version)
+		find_sites(j, r);
+	if (r->claim == TABLE_NONE && j->now_s >= r->search_s)
+		search_claim(j, sighting.at);
+	if (r->claim == TABLE_NONE)
+		return sighting.is_point ? add_pair(j, r, sighting.way, s, s->tag.grade, s->tag.tag)
+					 : 0;
+	if (grow((void **)&j->joined, &j->joined_cap, j->n_joined + 1, sizeof(*j->joined)))
+		return -ENOMEM;
+	j->joined[j->n_joined++] = (struct joined_sighting){.seen = place, .sighting = sighting};
+	return 0;
+}
+
+/* Now that both ways of its flow are known. */
+static int grade(struct join *j, const struct seen *s, const struct flow_sighting *sighting)
+{
+	struct flow_record *r = flows_at(j->flows, sighting->at);
+	const struct flow_way *told;
+	enum scitag_grade to;
+	struct flow_key key;
+	struct said said;
+	int err;
+
+	table_key(&key, &s->key);
+	if (!r || r->claim == TABLE_NONE || memcmp(&r->key, &key, sizeof(key)))
+		return 0; /* it had to leave in this very second */
+	said = said_of(j, r);
+	to = grade_traffic(s->tag.grade, s->tag.carrier, s->tag.tag, said.tag,
+			   sighting->way == said.data_way);
+	err = regrade_move(j->regrade, s, to);
+	if (sighting->is_point &&
+	    add_pair(j, r, sighting->way, s, to, to == GRADE_CLAIMED ? *said.tag : s->tag.tag))
+		err = -ENOMEM;
+	told = &r->way[r->way[said.data_way].samples ? said.data_way : !said.data_way];
+	agreement_see(j->agreement,
+		      scitag_set_has(&j->registered, told->tag) ? told->tag : (struct scitag){0, 0},
+		      said.claim->tag, said.tag != NULL, sighting->is_point ? s->bytes : 0,
+		      j->now_s, &r->cell, &r->cell_hour);
+	if (r->graded_s != j->now_s) {
+		r->graded_s = j->now_s;
+		claims_joined(j->claims, r->claim, r->last_utc_us);
+		find_oddities(j, r, &said, 0);
+	}
+	return err;
+}
+
+/* The better classes first, as many as a second may have. */
+static int hand_over_rows(struct join *j, struct bucket *b)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < ROW_CLASSES; i++)
+		n += j->n_rows[i];
+	if (n > JOIN_FLOW_ROWS_PER_S)
+		n = JOIN_FLOW_ROWS_PER_S;
+	b->flows = n ? malloc(n * sizeof(*b->flows)) : NULL;
+	b->n_flows = 0;
+	if (b->flows) {
+		for (int i = 0; i < ROW_CLASSES; i++) {
+			const size_t room = n - b->n_flows;
+			const size_t take = j->n_rows[i] < room ? j->n_rows[i] : room;
+
+			memcpy(b->flows + b->n_flows, j->rows[i], take * sizeof(*b->flows));
+			b->n_flows += take;
+		}
+	}
+	memset(j->n_rows, 0, sizeof(j->n_rows));
+	j->rows_kept += b->n_flows;
+	j->rows_let_go += j->rows_made - b->n_flows;
+	j->rows_made = 0;
+	return n && !b->flows ? -ENOMEM : 0;
+}
+
+static int hand_over(struct join *j, struct bucket *b)
+{
+	struct claim_row *claims = NULL, *grown;
+	size_t n_claims = 0;
+	int err = hand_over_rows(j, b);
+
+	if (pairs_take(j->pairs, &b->pairs, &b->n_pairs))
+		err = -ENOMEM;
+	if (flows_take_labels(j->flows, &b->label_flows, &b->n_label_flows))
+		err = -ENOMEM;
+	if (claims_take(j->claims, b->start_utc_s, &claims, &n_claims, &b->histograms,
+			&b->n_histograms))
+		return -ENOMEM;
+	grown = n_claims ? realloc(b->claims, (b->n_claims + n_claims) * sizeof(*grown)) : NULL;
+	if (grown) {
+		memcpy(grown + b->n_claims, claims, n_claims * sizeof(*claims));
+		b->claims = grown;
+		b->n_claims += n_claims;
+	} else if (n_claims) {
+		err = -ENOMEM;
+	}
+	free(claims);
+	return err;
+}
+
+int join_second(struct join *j, struct bucket *b, const struct seen *seen, size_t n_seen,
+		const struct heard *heard, size_t n_heard)
+{
+	const uint32_t *order;
+	int err = 0;
+
+	pthread_mutex_lock(&j->lock);
+	if (b->start_utc_s > j->now_s) /* never back: a clock that was set stands still here */
+		j->now_s = (uint32_t)b->start_utc_s;
+	j->n_joined = 0;
+	for (size_t i = 0; i < n_heard; i++)
+		hear(j, &heard[i]);
+	order = sort_by_rank(j, seen, n_seen);
+	for (size_t i = 0; i < n_seen; i++) {
+		const uint32_t place = order ? order[i] : (uint32_t)i;
+
+		err = see(j, &seen[place], place) ? -ENOMEM : err;
+	}
+	regrade_begin(j->regrade, b);
+	for (size_t i = 0; i < j->n_joined; i++)
+		err = grade(j, &seen[j->joined[i].seen], &j->joined[i].sighting) ? -ENOMEM : err;
+	regrade_end(j->regrade);
+	flows_tick(j->flows, j->now_s, on_flow_over, j);
+	claims_tick(j->claims, (j->now_s + 1) * US_PER_S, on_claim_over, j);
+	err = hand_over(j, b) ? -ENOMEM : err;
+	pthread_mutex_unlock(&j->lock);
+	return err;
+}
+
+/* --- questions --------------------------------------------------------------------------------- */
+
+struct ranked {
+	double value;
+	uint32_t place; /* in the answer */
+};
+
+static double duration_us(const struct flow_view *v, int64_t now_utc_us)
+{
+	int64_t first = v->flow.first_utc_us, last = v->flow.last_utc_us;
+
+	if (first == CLOCK_NEVER) { /* as claimed */
+		first = v->claim.start_utc_us;
+		last = v->claim.end_utc_us != CLOCK_NEVER ? v->claim.end_utc_us : now_utc_us;
+	}
+	return first == CLOCK_NEVER || last < first ? 0 : (double)last - (double)first;
+}
+
+static double value_of(const struct flow_view *v, const struct flow_question *q)
+{
+	const double bytes = (double)v->flow.way[0].bytes + (double)v->flow.way[1].bytes;
+	double us;
+
+	switch (q->order) {
+	case FLOW_BY_NEWEST:
+		return v->flow.first_utc_us != CLOCK_NEVER ? (double)v->flow.first_utc_us
+							   : (double)v->claim.first_heard_utc_us;
+	case FLOW_BY_DURATION:
+		return duration_us(v, q->now_utc_us);
+	case FLOW_BY_RATE:
+		us = duration_us(v, q->now_utc_us);
+		return bytes / (us > US_PER_S ? us : (double)US_PER_S);
+	default:
+		return bytes;
+	}
+}
+
+static int is_wanted(const struct flow_question *q, const struct flow_view *v)
+{
+	if (q->grades && !(q->grades & 1u << v->flow.grade))
+		return 0;
+	if ((q->has_claim > 0 && !v->flow.has_claim) || (q->has_claim < 0 && v->flow.has_claim))
+		return 0;
+	if (q->oddities && !(v->flow.has_claim && v->claim.oddities & q->oddities))
+		return 0;
+	return !q->want || q->want(q->arg, v);
+}
+
+/* The best so far: a heap with the least on top. */
+struct best {
+	struct ranked *heap;
+	struct flow_view *out;
+	size_t n, cap, matching;
+};
+
+static void sift_down(struct ranked *heap, size_t n, size_t at)
+{
+	for (;;) {
+		size_t least = at, left = 2 * at + 1;
+		struct ranked swap = heap[at];
+
+		if (left < n && heap[left].value < heap[least].value)
+			least = left;
+		if (left + 1 < n && heap[left + 1].value < heap[least].value)
+			least = left + 1;
+		if (least == at)
+			return;
+		heap[at] = heap[least];
+		heap[least] = swap;
+		at = least;
+	}
+}
+
+static void offer(struct best *best, const struct flow_question *q, const struct flow_view *v)
+{
+	double value;
+
+	if (!is_wanted(q, v))
+		return;
+	best->matching++;
+	if (!best->cap)
+		return;
+	value = value_of(v, q);
+	if (best->n < best->cap) {
+		best->out[best->n] = *v;
+		best->heap[best->n] = (struct ranked){.value = value, .place = (uint32_t)best->n};
+		best->n++;
+		for (size_t i = best->n / 2; best->n == best->cap && i-- > 0;)
+			sift_down(best->heap, best->n, i);
+	} else if (value > best->heap[0].value) {
+		best->out[best->heap[0].place] = *v;
+		best->heap[0].value = value;
+		sift_down(best->heap, best->n, 0);
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->value != y->value)
+		return x->value < y->value ? 1 : -1;
+	return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* Put the views where their rank is, circle by circle. */
+static void put_in_order(struct ranked *ranked, struct flow_view *out, size_t n)
+{
+	qsort(ranked, n, sizeof(*ranked), by_value);
+	for (size_t i = 0; i < n; i++) {
+		const struct flow_view first = out[i];
+		size_t at = i;
+
+		while (ranked[at].place != i && ranked[at].place != UINT32_MAX) {
+			const size_t from = ranked[at].place;
+
+			out[at] = out[from];
+			ranked[at].place = UINT32_MAX;
+			at = from;
+		}
+		if (at != i)
+			out[at] = first;
+		ranked[at].place = UINT32_MAX;
+	}
+}
+
+size_t join_flows(struct join *j, const struct flow_question *q, struct flow_view *out, size_t cap,
+		  size_t *matching)
+{
+	struct best best = {.out = out, .cap = cap};
+	const uint32_t flows_max = flows_capacity(j->flows);
+	struct flow_view v;
+
+	best.heap = malloc((cap ? cap : 1) * sizeof(*best.heap));
+	if (!best.heap)
+		best.cap = 0;
+	for (uint32_t from = 0; from < flows_max; from += LOCK_RECORDS) {
+		pthread_mutex_lock(&j->lock);
+		for (uint32_t at = from; at < from + LOCK_RECORDS && at < flows_max; at++) {
+			const struct flow_record *r = flows_at(j->flows, at);
+
+			if (!r)
+				continue;
+			make_view(j, r, &v);
+			offer(&best, q, &v);
+		}
+		pthread_mutex_unlock(&j->lock);
+	}
+	for (uint32_t from = 0; q->has_claim >= 0 && from < j->claims_max; from += LOCK_RECORDS) {
+		pthread_mutex_lock(&j->lock);
+		for (uint32_t at = from; at < from + LOCK_RECORDS && at < j->claims_max; at++) {
+			const struct claim *c = claims_at(j->claims, at);
+
+			if (!c || c->joined)
+				continue;
+			make_unseen_view(j, c, &v);
+			offer(&best, q, &v);
+		}
+		pthread_mutex_unlock(&j->lock);
+	}
+	put_in_order(best.heap, out, best.n);
+	free(best.heap);
+	*matching = best.matching;
+	return best.n;
+}
+
+size_t join_agreement(struct join *j, struct agreement_cell *out, size_t cap)
+{
+	size_t n;
+
+	pthread_mutex_lock(&j->lock);
+	n = agreement_list(j->agreement, j->now_s, out, cap);
+	pthread_mutex_unlock(&j->lock);
+	return n;
+}
+
+size_t join_senders(struct join *j, struct sender *out, size_t cap)
+{
+	size_t n;
+
+	pthread_mutex_lock(&j->lock);
+	n = senders_list(j->senders, out, cap);
+	pthread_mutex_unlock(&j->lock);
+	return n;
+}
+
+size_t join_overlaps(struct join *j, struct point_overlap *out, size_t cap)
+{
+	size_t n;
+
+	pthread_mutex_lock(&j->lock);
+	n = flows_overlaps(j->flows, j->now_s, out, cap);
+	pthread_mutex_unlock(&j->lock);
+	return n;
+}
+
+size_t join_significance(struct join *j, struct tag_significance *out, size_t cap)
+{
+	size_t n;
+
+	pthread_mutex_lock(&j->lock);
+	n = labels_significance(flows_labels(j->flows), j->now_s, out, cap);
+	pthread_mutex_unlock(&j->lock);
+	return n;
+}
+
+void join_status(struct join *j, struct join_status *out)
+{
+	const size_t rows_bytes = ROW_CLASSES * JOIN_FLOW_ROWS_PER_S * sizeof(struct flow_row);
+	size_t both;
+
+	pthread_mutex_lock(&j->lock);
+	*out = (struct join_status){
+		.claims_max = j->claims_max,
+		.senders = (uint32_t)senders_count(j->senders),
+		.seen = j->seen,
+		.seen_local = j->seen_local,
+		.heard = j->heard,
+		.heard_local = j->heard_local,
+		.flow_rows_kept = j->rows_kept,
+		.flow_rows_let_go = j->rows_let_go,
+	};
+	flows_status(j->flows, out);
+	claims_status(j->claims, &out->claims, &out->claims_begun, &out->claims_joined,
+		      &out->claims_superseded, &out->claims_expired, &out->claims_evicted,
+		      &out->duplicates);
+	both = agreement_memory_bytes() + regrade_memory_bytes(j->regrade) +
+	       pairs_memory_bytes(j->pairs) + senders_memory_bytes(j->senders) + rows_bytes +
+	       j->claims_max * sizeof(*j->claim_flows) + j->order_cap * sizeof(*j->order) +
+	       j->joined_cap * sizeof(*j->joined);
+	out->memory_bytes += both + claims_memory_bytes(j->claims) / j->claims_max * out->claims;
+	out->memory_max_bytes += both + claims_memory_bytes(j->claims);
+	pthread_mutex_unlock(&j->lock);
+}

@@ -1,0 +1,172 @@
+/* Each source and each pair of sources has a ring of ten minutes; a flow counts in the newest minute in which it
+ * was seen, by both for a pair, and moves there from the older one. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "join/points.h"
+
+#define MINUTES    10
+#define PAIR_SLOTS (2 * JOIN_OVERLAPS_MAX)
+
+struct ring {
+	uint32_t flows[MINUTES];
+};
+struct pair {
+	uint16_t a, b;
+	struct ring ring;
+};
+struct points {
+	uint32_t minute;
+	struct ring sources[STORE_SOURCES_MAX];
+	struct pair pairs[JOIN_OVERLAPS_MAX];
+	uint16_t slots[PAIR_SLOTS]; /* pair + 1; 0 empty */
+	uint32_t n_pairs;
+};
+
+struct points *points_open(void)
+{
+	return calloc(1, sizeof(struct points));
+}
+
+void points_close(struct points *p)
+{
+	free(p);
+}
+
+static void empty(struct ring *r, uint32_t minute, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		r->flows[(minute - i) % MINUTES] = 0;
+}
+
+static void advance(struct points *p, uint32_t minute)
+{
+	const uint32_t ahead = minute - p->minute < MINUTES ? minute - p->minute : MINUTES;
+
+	if (minute <= p->minute)
+		return;
+	for (uint32_t i = 0; i < STORE_SOURCES_MAX; i++)
+		empty(&p->sources[i], minute, ahead);
+	for (uint32_t i = 0; i < p->n_pairs; i++)
+		empty(&p->pairs[i].ring, minute, ahead);
+	p->minute = minute;
+}
+
+static struct pair *find_pair(struct points *p, uint16_t a, uint16_t b)
+{
+	uint32_t slot;
+
+	if (a > b) {
+		const uint16_t swap = a;
+
+		a = b;
+		b = swap;
+	}
+	slot = ((uint32_t)a * 2654435761u ^ (uint32_t)b * 2246822519u) >> 16;
+	for (slot %= PAIR_SLOTS; p->slots[slot]; slot = (slot + 1) % PAIR_SLOTS) {
+		struct pair *pair = &p->pairs[p->slots[slot] - 1];
+
+		if (pair->a == a && pair->b == b)
+			return pair;
+	}
+	if (p->n_pairs == JOIN_OVERLAPS_MAX)
+		return NULL;
+	p->slots[slot] = (uint16_t)(p->n_pairs + 1);
+	p->pairs[p->n_pairs] = (struct pair){.a = a, .b = b};
+	return &p->pairs[p->n_pairs++];
+}
+
+/* Minutes ago of a wrapped number; MINUTES when too long ago to be in a ring. */
+static uint32_t ago(const struct points *p, uint16_t minute)
+{
+	const uint16_t n = (uint16_t)(p->minute - minute);
+
+	return n < MINUTES ? n : MINUTES;
+}
+
+static void leave(const struct points *p, struct ring *r, uint32_t minutes_ago)
+{
+	uint32_t *flows;
+
+	if (minutes_ago >= MINUTES)
+		return;
+	flows = &r->flows[(p->minute - minutes_ago) % MINUTES];
+	*flows -= *flows > 0;
+}
+
+void points_see(struct points *p, struct flow_points *flow, uint16_t source, uint32_t now_s)
+{
+	const uint32_t minute = now_s / 60;
+	uint32_t before = MINUTES;
+	uint8_t at = 0;
+
+	advance(p, minute);
+	while (at < flow->n && flow->point[at].source != source)
+		at++;
+	if (at < flow->n) {
+		before = ago(p, flow->point[at].minute);
+		if (!before)
+			return;
+	} else if (flow->n < FLOW_POINTS) {
+		flow->n++;
+	} else {
+		at = 0;
+		for (uint8_t i = 1; i < FLOW_POINTS; i++) {
+			if (ago(p, flow->point[i].minute) > ago(p, flow->point[at].minute))
+				at = i;
+		}
+	}
+	if (source < STORE_SOURCES_MAX) {
+		leave(p, &p->sources[source], before);
+		p->sources[source].flows[minute % MINUTES]++;
+	}
+	for (uint8_t i = 0; i < flow->n; i++) {
+		const uint32_t other = ago(p, flow->point[i].minute);
+		struct pair *pair;
+
+		if (i == at || other >= MINUTES)
+			continue;
+		pair = find_pair(p, source, flow->point[i].source);
+		if (!pair)
+			continue;
+		leave(p, &pair->ring, before > other ? before : other);
+		pair->ring.flows[(p->minute - other) % MINUTES]++;
+	}
+	flow->point[at] = (struct flow_point){.source = source, .minute = (uint16_t)minute};
+}
+
+static uint64_t sum(const struct ring *r)
+{
+	uint64_t total = 0;
+
+	for (uint32_t i = 0; i < MINUTES; i++)
+		total += r->flows[i];
+	return total;
+}
+
+size_t points_overlaps(struct points *p, uint32_t now_s, struct point_overlap *out, size_t cap)
+{
+	size_t n = 0;
+
+	advance(p, now_s / 60);
+	for (uint32_t i = 0; i < p->n_pairs && n < cap; i++) {
+		const struct pair *pair = &p->pairs[i];
+		const uint64_t flows = sum(&pair->ring);
+
+		if (!flows)
+			continue;
+		out[n++] = (struct point_overlap){
+			.a = pair->a,
+			.b = pair->b,
+			.flows = flows,
+			.flows_a = pair->a < STORE_SOURCES_MAX ? sum(&p->sources[pair->a]) : 0,
+			.flows_b = pair->b < STORE_SOURCES_MAX ? sum(&p->sources[pair->b]) : 0,
+		};
+	}
+	return n;
+}
+
+size_t points_memory_bytes(void)
+{
+	return sizeof(struct points);
+}
