@@ -59,7 +59,7 @@ $(B)/%.skel.h: $(B)/%.bpf.o
 	$(call say,SKEL)bpftool gen skeleton $< name $(notdir $*)_bpf > $@
 
 # --- the page -----------------------------------------------------------------------------------
-PAGE_SOURCES := $(shell find web/static -type f -not -path '*/node_modules/*' 2>/dev/null)
+PAGE_SOURCES := $(shell find web/static -type f -not -path '*/node_modules/*' 2>/dev/null) docs/page.md docs/reading.md
 $(B)/web/.done: $(PAGE_SOURCES)
 	$(call say,PAGE)mkdir -p $(@D) && sh web/static/build.sh $(abspath $(B)/web) && touch $@
 page: $(B)/web/.done ## the dashboard: npm ci when needed, esbuild, compressed

@@ -19,7 +19,7 @@ fi
 bin=node_modules/.bin
 $bin/tsc --noEmit -p .
 $bin/esbuild main.ts --bundle --minify --format=esm --target=es2021,chrome100,firefox100,safari15 \
-	--charset=utf8 --legal-comments=none --log-level=warning --outfile="$out/app.js"
+	--charset=utf8 --loader:.md=text --legal-comments=none --log-level=warning --outfile="$out/app.js"
 cp index.html favicon.svg "$out/"
 node map.mjs "$out/map.json"
 for f in index.html app.js app.css favicon.svg map.json; do
