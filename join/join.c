@@ -901,6 +901,26 @@ size_t join_significance(struct join *j, struct tag_significance *out, size_t ca
 	return n;
 }
 
+int join_site(struct join *j, uint16_t id, struct site_info *out)
+{
+	int err;
+
+	pthread_mutex_lock(&j->lock);
+	err = sites_of_id(j->sites, id, out);
+	pthread_mutex_unlock(&j->lock);
+	return err;
+}
+
+int join_address(struct join *j, const uint8_t ip[16], struct site_info *out)
+{
+	int err;
+
+	pthread_mutex_lock(&j->lock);
+	err = sites_of_address(j->sites, ip, out);
+	pthread_mutex_unlock(&j->lock);
+	return err;
+}
+
 void join_status(struct join *j, struct join_status *out)
 {
 	const size_t rows_bytes = ROW_CLASSES * JOIN_FLOW_ROWS_PER_S * sizeof(struct flow_row);

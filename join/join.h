@@ -124,6 +124,12 @@ struct tag_significance {
 };
 size_t join_significance(struct join *j, struct tag_significance *out, size_t cap);
 
+/* What the sites in force know of a site, or of an address; they may be exchanged at any time. 0 or
+ * -ENOENT. */
+struct site_info; /* join/sites.h */
+int join_site(struct join *j, uint16_t id, struct site_info *out);
+int join_address(struct join *j, const uint8_t ip[16], struct site_info *out);
+
 struct join_status {
 	uint32_t flows, flows_max, claims, claims_max, senders, hosts;
 	uint64_t memory_bytes, memory_max_bytes;
