@@ -62,10 +62,9 @@ static int fold_claims(struct db *db, const char *name, int64_t from_utc_s, int6
 {
 	int err = sqlite_run_range(
 		db, from_utc_s, to_utc_s,
-		CLAIMS_RANKED
-		"INSERT INTO claims_%s SELECT bucket, %d, %d, '(other)', 0, " CLAIM_SUMS
-		" FROM ranked WHERE place > %d GROUP BY bucket"
-		" ON CONFLICT DO UPDATE SET " SQL_CLAIMS_ADD,
+		CLAIMS_RANKED "INSERT INTO claims_%s SELECT bucket, %d, %d, '" STORE_OTHER
+			      "', 0, " CLAIM_SUMS " FROM ranked WHERE place > %d GROUP BY bucket"
+			      " ON CONFLICT DO UPDATE SET " SQL_CLAIMS_ADD,
 		name, STORE_FOLDED, name, STORE_FOLDED, STORE_FOLDED, CLAIM_ROWS);
 
 	if (err)

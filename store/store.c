@@ -272,14 +272,9 @@ static int load_names(struct store *s)
 /* Every application that a second names gets its number, which the database keeps beside it. */
 static void name_applications(struct store *s, const struct bucket *b)
 {
-	char name[STORE_NAME_BYTES];
-
-	for (size_t i = 0; i < b->n_claims; i++) {
-		const char *application = b->claims[i].application;
-
-		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, application);
-		ids_make(s->names[DB_APPLICATIONS], name);
-	}
+	for (size_t i = 0; i < b->n_claims; i++)
+		if (strcmp(b->claims[i].application, STORE_OTHER) != 0)
+			ids_make(s->names[DB_APPLICATIONS], b->claims[i].application);
 	for (size_t i = 0; i < b->n_flows; i++)
 		if (b->flows[i].claim_experiment >= 0)
 			ids_make(s->names[DB_APPLICATIONS], b->flows[i].application);

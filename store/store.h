@@ -28,9 +28,13 @@ enum direction {
 #define STORE_FOLDED (-1) /* experiment and activity of the row of the unregistered rest */
 #define STORE_UNREGISTERED_ROWS \
 	64 /* own rows of a bucket per (source, direction, family, carrier) */
-#define STORE_SOURCES_MAX 320
-#define STORE_REASONS_MAX 24
-#define STORE_DROPS_MAX   4
+#define STORE_SOURCES_MAX      320
+#define STORE_REASONS_MAX      24
+#define STORE_DROPS_MAX        4
+#define STORE_SITES_MAX        4096
+#define STORE_APPLICATIONS_MAX 4096
+#define STORE_NAME_BYTES       64 /* of a site or an application */
+#define STORE_OTHER            "(other)" /* application of claims that found no row of their own: number 0 */
 
 struct traffic_key {
 	uint16_t source; /* store_source_id */
@@ -58,15 +62,11 @@ struct claim_row {            /* fireflies of one second, and what they claim of
 	int64_t minute_utc_s; /* the minute it belongs to, often past, never to come; 0: the second's own */
 	int32_t experiment, activity;
 	uint8_t family;
-	char application[64];
+	char application[STORE_NAME_BYTES]; /* NUL-terminated; "" unsaid */
 	uint64_t starts, ongoings, ends;
 	uint64_t bytes;     /* claimed to have flowed in this minute, data direction */
 	uint64_t end_bytes; /* of ENDs in this minute, all at once, as the collectors book them */
 };
-
-#define STORE_SITES_MAX        4096
-#define STORE_APPLICATIONS_MAX 4096
-#define STORE_NAME_BYTES       64 /* of a site or an application */
 
 /* What flowed between two sites, as the join knows it. The 4096 largest of a bucket keep their rows, the
  * rest goes to sites 0/0; tags of GRADE_UNREGISTERED are kept as STORE_FOLDED only. */

@@ -167,6 +167,86 @@ static double plain_rows_per_s(int sources, int seconds)
 	return (double)seconds * sources * ROWS / took_s;
 }
 
+/* --- what the join adds ---------------------------------------------------------------------- */
+
+#define JOIN_FLOWS  2000
+#define JOIN_CLAIMS 20000
+#define JOIN_PAIRS  2000
+
+/* Flows of 50 pairs of hosts that ended, claims of 333 minutes by 60 keys, pairs of 45 sites. */
+static struct bucket *make_join_second(int64_t utc_s)
+{
+	struct bucket *b = bucket_new(utc_s, ROWS, JOIN_CLAIMS, 0);
+
+	for (int i = 0; i < ROWS; i++)
+		b->rows[i] = make_row(i);
+	for (int i = 0; i < JOIN_CLAIMS; i++) {
+		struct claim_row *c = &b->claims[i];
+
+		c->minute_utc_s = utc_s - utc_s % 60 - i / 60 * 60;
+		c->experiment = 2 + i % 5;
+		c->activity = 1 + i % 12;
+		c->family = 6;
+		c->bytes = 1000000;
+		snprintf(c->application, sizeof(c->application), "application %d", i % 3);
+	}
+	b->pairs = calloc(JOIN_PAIRS, sizeof(*b->pairs));
+	b->flows = calloc(JOIN_FLOWS, sizeof(*b->flows));
+	b->n_pairs = JOIN_PAIRS;
+	b->n_flows = JOIN_FLOWS;
+	for (int i = 0; i < JOIN_PAIRS; i++)
+		b->pairs[i] = (struct pair_row){.src_site = (uint16_t)(i % 45),
+						.dst_site = (uint16_t)(i / 45),
+						.family = 6,
+						.grade = GRADE_CONFIRMED,
+						.experiment = 2,
+						.activity = 9,
+						.value = make_row(i % ROWS).value};
+	for (int i = 0; i < JOIN_FLOWS; i++) {
+		struct flow_row *f = &b->flows[i];
+
+		f->key = (struct flow_key){
+			.src_ip = {0x20, 1, 0x0d, 0xb8, [15] = (uint8_t)(i % 50)},
+			.dst_ip = {0x20, 1, 0x0d, 0xb8, [14] = 1, [15] = (uint8_t)i},
+			.src_port = 1094,
+			.dst_port = (uint16_t)i,
+			.protocol = 6,
+			.family = 6};
+		f->first_utc_us = (utc_s - 60) * US_PER_S;
+		f->last_utc_us = utc_s * US_PER_S;
+		f->packets[0] = 1000;
+		f->bytes[0] = (uint64_t)i * 1000003 % 999983;
+		f->experiment[0] = f->claim_experiment = 2 + i % 5;
+		f->activity[0] = f->claim_activity = 1 + i % 12;
+		f->grade = (uint8_t)(i % GRADE_COUNT);
+		strcpy(f->application, "application 1");
+	}
+	return b;
+}
+
+static void hand_over(int seconds)
+{
+	struct store *s = open_store();
+	double worst_s = 0, sum_s = 0;
+
+	for (int t = 0; t < seconds; t++) {
+		struct bucket *b = make_join_second(T0 + 40000 + 7 * t); /* hours close, too */
+		int64_t start = clock_mono_ns();
+		double took_s;
+
+		store_put(s, b);
+		if (store_flush(s, 20000) < 0)
+			die("cannot write");
+		took_s = seconds_since(start);
+		sum_s += took_s;
+		worst_s = took_s > worst_s ? took_s : worst_s;
+	}
+	store_close(s);
+	remove_files();
+	printf("a second of %d ended flows, %d claims, %d pairs: %.0f ms, at worst %.0f ms\n",
+	       JOIN_FLOWS, JOIN_CLAIMS, JOIN_PAIRS, sum_s / seconds * 1e3, worst_s * 1e3);
+}
+
 /* --- bytes a day --------------------------------------------------------------------------- */
 
 /* All rows once in each 10 s: the same rows in the database as from every second. */
@@ -300,6 +380,8 @@ int main(int argc, char **argv)
 	remove_files();
 	compare(1, 1000);
 	compare(50, 60);
+	hand_over(60);
+	if (getenv("HAND")) return 0;
 	printf("a day of 40 tags, 2 directions         %.1f MB\n", bytes_of_a_day(2 * TAGS) / 1e6);
 	printf("the same with unregistered labels      %.1f MB\n", bytes_of_a_day(ROWS) / 1e6);
 	fill_year(end_utc_s);
