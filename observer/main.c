@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "observer/collector.h"
 #include "observer/config.h"
+#include "observer/joiner.h"
 #include "registry/keeper.h"
 #include "store/store.h"
 #include "web/web.h"
@@ -30,6 +31,7 @@ struct observer {
 	struct registry_keeper *registry;
 	struct store *store;
 	struct web *web;
+	struct joiner *joiner;
 	struct collector *collector;
 	int timer_fd, signal_fd;
 	int64_t second_utc_s; /* the second that is being gathered */
@@ -144,7 +146,10 @@ static int open_all(struct observer *o)
 	if (!err)
 		err = open_store(o);
 	if (!err)
-		err = collector_open(&o->collector, &o->cfg, o->store, o->registry, NULL);
+		err = joiner_open(&o->joiner, &o->cfg, o->store, o->registry);
+	if (!err)
+		err = collector_open(&o->collector, &o->cfg, o->store, o->registry,
+				     joiner_join(o->joiner));
 	if (!err)
 		err = web_open(&o->web, &wc, o->store, o->registry);
 	if (!err)
@@ -169,6 +174,7 @@ static void close_all(struct observer *o)
 	else
 		bucket_free(last);
 	web_close(o->web);
+	joiner_close(o->joiner);
 	store_close(o->store);
 	registry_keeper_close(o->registry);
 	if (o->timer_fd >= 0)
@@ -196,14 +202,16 @@ static void reload(struct observer *o)
 	/* the old inputs hold the ports that the new ones want */
 	hand_over(o, collector_close(o->collector, o->second_utc_s));
 	o->collector = NULL;
-	if (collector_open(&collector, &next, o->store, o->registry, NULL)) {
+	if (collector_open(&collector, &next, o->store, o->registry, joiner_join(o->joiner))) {
 		log_msg(LOG_LEVEL_ERROR, "observer", "reload: back to the old inputs");
 		observer_config_free(&next);
-		if (collector_open(&collector, &o->cfg, o->store, o->registry, NULL))
+		if (collector_open(&collector, &o->cfg, o->store, o->registry,
+				   joiner_join(o->joiner)))
 			collector = NULL; /* said already; the page shows that nothing is read */
 	} else {
 		observer_config_free(&o->cfg);
 		o->cfg = next;
+		joiner_reload(o->joiner, &o->cfg);
 		log_open((enum log_level)o->cfg.log_level, o->cfg.log_time);
 		store_event(o->store, "reload", "configuration read again");
 		log_msg(LOG_LEVEL_INFO, "observer", "configuration read again");
@@ -215,6 +223,7 @@ static void turn(struct observer *o)
 {
 	int64_t now_utc_s = clock_utc_us() / US_PER_S;
 
+	joiner_turn(o->joiner);
 	if (o->collector)
 		hand_over(o, collector_take(o->collector, o->second_utc_s));
 	/* a clock set back must not reorder seconds: they ascend, and catch up later */
