@@ -191,7 +191,8 @@ static void see_label(struct flows *f, struct flow_record *r, int way, const str
 		      uint32_t now_s)
 {
 	const int registered = s->tag.grade == GRADE_REGISTERED;
-	uint32_t *label_s = &r->label_s[way][registered], *host_s = &r->host_s[way][registered];
+	uint32_t *label_s = &r->side[way].label_s[registered];
+	uint32_t *host_s = &r->side[way].host_s[registered];
 
 	if (s->tag.carrier != CARRIER_LABEL || (!registered && s->tag.grade != GRADE_UNREGISTERED))
 		return;
@@ -205,9 +206,10 @@ static void see_label(struct flows *f, struct flow_record *r, int way, const str
 		hosts_label(f->hosts, s->key.src_ip, registered, s->label, *host_s, now_s);
 		*host_s = now_s;
 	}
-	if (registered)
-		r->evidence = (r->evidence & ~(uint32_t)(FLOW_HOST_EXCESS | FLOW_BIT19)) |
-			      hosts_evidence(f->hosts, s->key.src_ip, s->label, now_s);
+	if (registered) {
+		r->evidence &= ~(uint32_t)(FLOW_HOST_EXCESS | FLOW_BIT19);
+		r->evidence |= hosts_evidence(f->hosts, s->key.src_ip, s->label, now_s);
+	}
 }
 
 static void count(struct flow_way *w, const struct seen *s)
@@ -224,21 +226,18 @@ static void count(struct flow_way *w, const struct seen *s)
 		w->last_utc_us = s->last_utc_us;
 }
 
-/* Whether this source's counts are the flow's; it may become so. */
-static int see_point(struct flows *f, struct flow_record *r, const struct seen *s, uint32_t now_s)
+/* Whether this source's counts are those of the way; it may become so. */
+static int see_point(const struct flows *f, struct flow_side *side, const struct seen *s,
+		     uint32_t now_s)
 {
 	const uint16_t rank = flows_rank(f, s);
 
-	if (r->point_touched_s && r->point == s->source) {
-		r->point_rank = rank;
-	} else if (!r->point_touched_s || rank < r->point_rank ||
-		   r->point_touched_s + JOIN_IDLE_S <= now_s) {
-		r->point = s->source;
-		r->point_rank = rank;
-	} else {
+	if (side->point_s && side->point != s->source && rank >= side->point_rank &&
+	    side->point_s + JOIN_IDLE_S > now_s)
 		return 0;
-	}
-	r->point_touched_s = now_s;
+	side->point = s->source;
+	side->point_rank = rank;
+	side->point_s = now_s;
 	return 1;
 }
 
@@ -247,6 +246,8 @@ struct flow_sighting flows_see(struct flows *f, const struct seen *s, uint32_t n
 {
 	struct flow_sighting sighting = {0};
 	struct flow_record *r;
+	struct flow_side *side;
+	struct flow_way *way;
 	struct flow_key key;
 
 	sighting.way = (uint8_t)table_key(&key, &s->key);
@@ -263,24 +264,25 @@ struct flow_sighting flows_see(struct flows *f, const struct seen *s, uint32_t n
 		r = add(f, &key, now_s, &sighting.at);
 		sighting.is_new = 1;
 	}
-	sighting.is_point = (uint8_t)see_point(f, r, s, now_s);
+	side = &r->side[sighting.way];
+	way = &r->way[sighting.way];
+	sighting.is_point = (uint8_t)see_point(f, side, s, now_s);
 	see_label(f, r, sighting.way, s, now_s);
-	see_tag(r, &r->way[sighting.way], s, sighting.is_point);
+	see_tag(r, way, s, sighting.is_point);
 	if (sighting.is_point)
-		count(&r->way[sighting.way], s);
-	r->way[sighting.way].tcp_flags |= s->tcp_flags;
-	points_see(f->points, &r->points, s->source, now_s);
-	if (r->points.n > 1)
+		count(way, s);
+	way->tcp_flags |= s->tcp_flags;
+	points_see(f->points, &side->points, s->source, now_s);
+	if (side->points.n > 1)
 		r->evidence |= FLOW_SEVERAL_POINTS;
 	r->touched_s = now_s;
 	if (s->last_utc_us > r->last_utc_us)
 		r->last_utc_us = s->last_utc_us;
-	if (!r->ended_s && s->key.protocol == PROTOCOL_TCP && s->tcp_flags & (TCP_FIN | TCP_RST)) {
+	if (r->ended_s)
+		return sighting; /* stays where it is among those that ended */
+	if (s->key.protocol == PROTOCOL_TCP && s->tcp_flags & (TCP_FIN | TCP_RST))
 		r->ended_s = now_s;
-		table_touch(f->table, sighting.at, class_of(r));
-	} else if (!r->ended_s) {
-		table_touch(f->table, sighting.at, class_of(r));
-	}
+	table_touch(f->table, sighting.at, class_of(r));
 	return sighting;
 }
 
@@ -355,11 +357,39 @@ void flows_remove(struct flows *f, uint32_t at)
 	table_remove(f->table, at);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
+int64_t flow_record_first(const struct flow_record *r)
 {
+	const int64_t a = r->way[0].first_utc_us, b = r->way[1].first_utc_us;
+
 	if (a == CLOCK_NEVER || b == CLOCK_NEVER)
 		return a == CLOCK_NEVER ? b : a;
 	return a < b ? a : b;
+}
+
+static uint8_t n_points(const struct flow_record *r)
+{
+	const struct flow_points *a = &r->side[0].points, *b = &r->side[1].points;
+	uint8_t n = a->n;
+
+	for (uint8_t i = 0; i < b->n; i++) {
+		uint8_t at = 0;
+
+		while (at < a->n && a->point[at].source != b->point[i].source)
+			at++;
+		n = (uint8_t)(n + (at == a->n));
+	}
+	return n;
+}
+
+void flow_key_turn(struct flow_key *out, const struct flow_key *key)
+{
+	const struct flow_key in = *key;
+
+	*out = in;
+	memcpy(out->src_ip, in.dst_ip, sizeof(out->src_ip));
+	memcpy(out->dst_ip, in.src_ip, sizeof(out->dst_ip));
+	out->src_port = in.dst_port;
+	out->dst_port = in.src_port;
 }
 
 void flow_record_turn(const struct flow_record *r, int data_way, struct flow *out)
@@ -367,22 +397,17 @@ void flow_record_turn(const struct flow_record *r, int data_way, struct flow *ou
 	*out = (struct flow){
 		.key = r->key,
 		.way = {r->way[data_way], r->way[!data_way]},
-		.first_utc_us = earlier(r->way[0].first_utc_us, r->way[1].first_utc_us),
+		.first_utc_us = flow_record_first(r),
 		.last_utc_us = r->last_utc_us,
-		.point = r->point,
-		.n_points = r->points.n,
+		.point = r->side[r->side[data_way].point_s ? data_way : !data_way].point,
+		.n_points = n_points(r),
 		.state = r->ended_s ? FLOW_ENDED : FLOW_ACTIVE,
-		.has_claim = r->claim != TABLE_NONE,
-		.src_site = r->site[data_way],
-		.dst_site = r->site[!data_way],
+		.src_site = r->side[data_way].site,
+		.dst_site = r->side[!data_way].site,
 		.evidence = r->evidence,
 	};
-	if (!data_way)
-		return;
-	memcpy(out->key.src_ip, r->key.dst_ip, sizeof(out->key.src_ip));
-	memcpy(out->key.dst_ip, r->key.src_ip, sizeof(out->key.dst_ip));
-	out->key.src_port = r->key.dst_port;
-	out->key.dst_port = r->key.src_port;
+	if (data_way)
+		flow_key_turn(&out->key, &r->key);
 }
 
 const struct labels *flows_labels(const struct flows *f)

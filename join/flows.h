@@ -8,29 +8,34 @@
 #include "join/points.h"
 #include "join/table.h"
 
+/* What belongs to one way of a flow beside what is handed out. */
+struct flow_side {
+	uint32_t label_s
+		[2]; /* unregistered, registered: when it was last counted in labels; 0 never */
+	uint32_t host_s[2]; /* and in hosts */
+	uint32_t point_s;   /* when the source that is counted showed it last; 0 never */
+	uint16_t point, point_rank;
+	uint16_t site; /* of who sends */
+	struct flow_points points;
+};
 /* One flow as it is kept. The key and the ways stand in the table's order (table_key); they are turned when they are
  * handed out. Seconds are those of the buckets, times those of the packets. */
 struct flow_record {
 	struct flow_key key;
 	struct flow_way way[2];
-	int64_t last_utc_us; /* of any point; the ways' are of those that were counted */
+	struct flow_side side[2];
+	int64_t last_utc_us; /* of any source; the ways' are of those that were counted */
 	uint32_t begun_s, touched_s;
-	uint32_t ended_s;         /* 0: active */
-	uint32_t point_touched_s; /* when the point that is counted showed it last; 0 never */
-	uint32_t claim;           /* its number, or TABLE_NONE */
-	uint32_t claimed_s;       /* since when */
-	uint32_t search_s;        /* when a claim is looked for again */
-	uint32_t graded_s;        /* its claim was told of this second */
-	uint32_t evidence;        /* what is not told from ways and claim */
-	uint32_t label_s[2][2];   /* by way; unregistered 0, registered 1: last counted in labels */
-	uint32_t host_s[2][2];    /* and in hosts */
-	struct flow_points points;
-	uint16_t point, point_rank;
-	uint16_t site[2]; /* of key.src, key.dst */
+	uint32_t ended_s;   /* 0: active */
+	uint32_t claim;     /* its number, or TABLE_NONE */
+	uint32_t claimed_s; /* since when */
+	uint32_t search_s;  /* when a claim is looked for again */
+	uint32_t graded_s;  /* its claim was told of this second */
+	uint32_t evidence;  /* what is not told from ways and claim */
+	uint16_t cell;      /* of the agreement, + 1; 0 none */
+	uint8_t cell_hour;
 	uint8_t sites_version;
 	uint8_t is_turned; /* its claim's src is our dst */
-	uint8_t cell_hour;
-	uint16_t cell; /* of the agreement, + 1; 0 none */
 };
 _Static_assert(sizeof(struct flow_record) <= 320, "docs/join.md states what the table takes");
 
@@ -59,7 +64,7 @@ struct flow_sighting {
 	uint32_t at;
 	uint8_t way;      /* of the record */
 	uint8_t is_new;   /* a new record; its sites are not set */
-	uint8_t is_point; /* its bytes are the flow's */
+	uint8_t is_point; /* its bytes are the flow's: of each way those of one source */
 };
 /* Take a sighting into its flow. `now_s`: the bucket's second, never 0. */
 struct flow_sighting flows_see(struct flows *f, const struct seen *s, uint32_t now_s,
@@ -75,8 +80,11 @@ void flows_set_claim(struct flows *f, uint32_t at, uint32_t claim, int is_turned
 void flows_end(struct flows *f, uint32_t at, uint32_t now_s);
 void flows_remove(struct flows *f, uint32_t at);
 
-/* As handed out, but for grade and sites' meaning: turned so that `data_way` of the record is FLOW_THERE. */
+/* As handed out, but for what a claim adds: turned so that `data_way` of the record is FLOW_THERE. */
 void flow_record_turn(const struct flow_record *r, int data_way, struct flow *out);
+int64_t
+flow_record_first(const struct flow_record *r); /* its first packet, of both ways; CLOCK_NEVER */
+void flow_key_turn(struct flow_key *out, const struct flow_key *key); /* out may be key */
 
 const struct labels *flows_labels(const struct flows *f);
 int flows_take_labels(struct flows *f, struct label_flow_row **rows, size_t *n);

@@ -236,6 +236,11 @@ static struct said said_of(const struct join *j, const struct flow_record *r)
 	return s;
 }
 
+static int is_strangers(const struct join *j, uint32_t claim)
+{
+	return claims_at(j->claims, claim)->provenance == CLAIM_FROM_STRANGER;
+}
+
 /* Which end of the flow the claim calls its source; one address or port may differ. */
 static int is_turned(const struct flow_key *flow, const struct flow_key *claim)
 {
@@ -250,34 +255,38 @@ static int is_turned(const struct flow_key *flow, const struct flow_key *claim)
 	return turned > same;
 }
 
-static int64_t first_of(const struct flow_record *r)
-{
-	const int64_t a = r->way[0].first_utc_us, b = r->way[1].first_utc_us;
-
-	if (a == CLOCK_NEVER || b == CLOCK_NEVER)
-		return a == CLOCK_NEVER ? b : a;
-	return a < b ? a : b;
-}
-
+/* A claim for a flow that has none, or only a stranger's. */
 static void search_claim(struct join *j, uint32_t at)
 {
 	struct flow_record *r = flows_at(j->flows, at);
-	uint32_t how, claim, age_s = j->now_s - r->begun_s;
-	int64_t first = first_of(r);
+	const uint32_t age_s = j->now_s - r->begun_s;
+	int64_t first_utc_us = flow_record_first(r);
+	uint32_t how, claim;
 
-	if (first == CLOCK_NEVER)
-		first = r->last_utc_us;
-	claim = claims_find(j->claims, &r->key, first, r->last_utc_us, &how);
+	if (first_utc_us == CLOCK_NEVER)
+		first_utc_us = r->last_utc_us;
 	/* again when it is twice as old */
 	r->search_s = j->now_s + (age_s < 1 ? 1 : age_s < SEARCH_MAX_S ? age_s : SEARCH_MAX_S);
-	if (claim == TABLE_NONE || j->claim_flows[claim].flow != TABLE_NONE) {
+	claim = claims_find(j->claims, &r->key, first_utc_us, r->last_utc_us, &how);
+	if (claim == r->claim && claim != TABLE_NONE)
+		return;
+	if (claim == TABLE_NONE || j->claim_flows[claim].flow != TABLE_NONE ||
+	    (r->claim != TABLE_NONE && is_strangers(j, claim))) {
 		r->evidence |= how & FLOW_SAME_HOSTS;
 		return;
 	}
-	r->evidence = (r->evidence & ~(uint32_t)FLOW_SAME_HOSTS) | how;
+	if (r->claim != TABLE_NONE)
+		j->claim_flows[r->claim].flow = TABLE_NONE;
+	r->evidence &= ~(uint32_t)(FLOW_SAME_HOSTS | FLOW_NAT | FLOW_ONE_PORT);
+	r->evidence |= how;
 	j->claim_flows[claim].flow = at;
 	flows_set_claim(j->flows, at, claim, is_turned(&r->key, &claims_at(j->claims, claim)->key));
 	claims_joined(j->claims, claim, r->last_utc_us);
+}
+
+static int may_search(const struct join *j, const struct flow_record *r)
+{
+	return r->claim == TABLE_NONE || is_strangers(j, r->claim);
 }
 
 static void make_view(const struct join *j, const struct flow_record *r, struct flow_view *v)
@@ -300,15 +309,6 @@ static void make_view(const struct join *j, const struct flow_record *r, struct 
 		f->evidence |= FLOW_CLAIM_STRANGER;
 }
 
-static void turn_key(struct flow_key *out, const struct flow_key *key)
-{
-	*out = *key;
-	memcpy(out->src_ip, key->dst_ip, sizeof(out->src_ip));
-	memcpy(out->dst_ip, key->src_ip, sizeof(out->dst_ip));
-	out->src_port = key->dst_port;
-	out->dst_port = key->src_port;
-}
-
 /* Of a claim whose flow was not seen. */
 static void make_unseen_view(const struct join *j, const struct claim *c, struct flow_view *v)
 {
@@ -327,7 +327,7 @@ static void make_unseen_view(const struct join *j, const struct claim *c, struct
 	if (c->provenance == CLAIM_FROM_STRANGER)
 		v->flow.evidence |= FLOW_CLAIM_STRANGER;
 	if (claim_data_direction(c) < 0)
-		turn_key(&v->flow.key, &c->key);
+		flow_key_turn(&v->flow.key, &c->key);
 	for (int i = 0; i < 2; i++)
 		v->flow.way[i].first_utc_us = v->flow.way[i].last_utc_us = CLOCK_NEVER;
 	v->flow.src_site = sites_find(j->sites, v->flow.key.src_ip);
@@ -416,14 +416,16 @@ static void keep_row(struct join *j, const struct flow_view *v)
 static void find_oddities(struct join *j, struct flow_record *r, const struct said *s, int is_over)
 {
 	const struct flow_way *data = &r->way[s->data_way], *back = &r->way[!s->data_way];
-	const int both = data->samples && back->samples;
 
 	if (s->grade == GRADE_DISAGREE && s->tag && !same_tag(data->tag, *s->tag))
 		claims_odd(j->claims, r->claim, CLAIM_OTHER_TAG);
 	if (s->grade == GRADE_CLAIMED && r->key.family == 6 && data->samples &&
 	    (is_over || j->now_s >= r->claimed_s + UNMARKED_S))
 		claims_odd(j->claims, r->claim, CLAIM_UNMARKED);
-	if (both && data->bytes >= 2 * back->bytes && s->data_way != r->is_turned) {
+	if (!data->samples || !back->samples || data->bytes < 2 * back->bytes)
+		return;
+	r->evidence &= ~(uint32_t)FLOW_REVERSED;
+	if (s->data_way != r->is_turned) {
 		r->evidence |= FLOW_REVERSED;
 		claims_odd(j->claims, r->claim, CLAIM_REVERSED);
 	}
@@ -432,14 +434,15 @@ static void find_oddities(struct join *j, struct flow_record *r, const struct sa
 static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, enum flow_state state)
 {
 	struct join *j = arg;
-	struct flow_record *record = flows_at(j->flows, at);
 	struct claim_flow *cf;
 	struct flow_view v;
 	struct said s;
 
+	if (r->claim == TABLE_NONE && state == FLOW_ENDED)
+		search_claim(j, at); /* one that came late */
 	if (r->claim != TABLE_NONE) {
 		s = said_of(j, r);
-		find_oddities(j, record, &s, 1);
+		find_oddities(j, flows_at(j->flows, at), &s, 1);
 	}
 	make_view(j, r, &v);
 	v.flow.state = (uint8_t)state;
@@ -457,15 +460,17 @@ static void on_claim_over(void *arg, uint32_t at, const struct claim *c)
 {
 	struct join *j = arg;
 	struct claim_flow *cf = &j->claim_flows[at];
+	const uint32_t flow = cf->flow;
 	struct flow_view v;
 
-	if (cf->flow != TABLE_NONE && c->state != CLAIM_EVICTED) {
-		const uint32_t flow = cf->flow;
-
+	if (flow != TABLE_NONE && c->state == CLAIM_EVICTED) {
+		make_view(j, flows_at(j->flows, flow), &v);
+		cf->grade = v.flow.grade;
+		cf->seen_bytes += v.flow.way[FLOW_THERE].bytes;
+		flows_set_claim(j->flows, flow, TABLE_NONE, 0);
+	} else if (flow != TABLE_NONE) {
 		on_flow_over(j, flow, flows_at(j->flows, flow), FLOW_ENDED);
 		flows_remove(j->flows, flow);
-	} else if (cf->flow != TABLE_NONE) {
-		flows_set_claim(j->flows, cf->flow, TABLE_NONE, 0);
 	}
 	make_unseen_view(j, c, &v);
 	if (!c->joined)
@@ -493,7 +498,7 @@ static void hear(struct join *j, const struct heard *h)
 		return;
 	if (j->claim_flows[at].flow == TABLE_NONE) {
 		flow = flows_find(j->flows, &h->firefly.key);
-		if (flow != TABLE_NONE && flows_at(j->flows, flow)->claim == TABLE_NONE)
+		if (flow != TABLE_NONE && may_search(j, flows_at(j->flows, flow)))
 			search_claim(j, flow);
 	}
 	c = claims_at(j->claims, at);
@@ -542,15 +547,15 @@ static const uint32_t *sort_by_rank(struct join *j, const struct seen *seen, siz
 
 static void find_sites(const struct join *j, struct flow_record *r)
 {
-	r->site[0] = sites_find(j->sites, r->key.src_ip);
-	r->site[1] = sites_find(j->sites, r->key.dst_ip);
+	r->side[0].site = sites_find(j->sites, r->key.src_ip);
+	r->side[1].site = sites_find(j->sites, r->key.dst_ip);
 	r->sites_version = j->sites_version;
 }
 
 static int add_pair(struct join *j, const struct flow_record *r, int way, const struct seen *s,
 		    enum scitag_grade grade, struct scitag tag)
 {
-	return pairs_add(j->pairs, r->site[way], r->site[!way], s, grade, tag,
+	return pairs_add(j->pairs, r->side[way].site, r->side[!way].site, s, grade, tag,
 			 scitag_set_has(&j->registered, tag));
 }
 
@@ -570,7 +575,7 @@ static int see(struct join *j, const struct seen *s, uint32_t place)
 	r = flows_at(j->flows, sighting.at);
 	if (sighting.is_new || r->sites_version != j->sites_version)
 		find_sites(j, r);
-	if (r->claim == TABLE_NONE && j->now_s >= r->search_s)
+	if (j->now_s >= r->search_s && may_search(j, r))
 		search_claim(j, sighting.at);
 	if (r->claim == TABLE_NONE)
 		return sighting.is_point ? add_pair(j, r, sighting.way, s, s->tag.grade, s->tag.tag)

@@ -1,4 +1,4 @@
-/* Each source and each pair of sources has a ring of ten minutes; a flow counts in the newest minute in which it
+/* Each source and each pair of sources has a ring of ten minutes; a way counts in the newest minute in which it
  * was seen, by both for a pair, and moves there from the older one. */
 #include <stdlib.h>
 #include <string.h>
@@ -94,25 +94,25 @@ static void leave(const struct points *p, struct ring *r, uint32_t minutes_ago)
 	*flows -= *flows > 0;
 }
 
-void points_see(struct points *p, struct flow_points *flow, uint16_t source, uint32_t now_s)
+void points_see(struct points *p, struct flow_points *way, uint16_t source, uint32_t now_s)
 {
 	const uint32_t minute = now_s / 60;
 	uint32_t before = MINUTES;
 	uint8_t at = 0;
 
 	advance(p, minute);
-	while (at < flow->n && flow->point[at].source != source)
+	while (at < way->n && way->point[at].source != source)
 		at++;
-	if (at < flow->n) {
-		before = ago(p, flow->point[at].minute);
+	if (at < way->n) {
+		before = ago(p, way->point[at].minute);
 		if (!before)
 			return;
-	} else if (flow->n < FLOW_POINTS) {
-		flow->n++;
+	} else if (way->n < FLOW_POINTS) {
+		way->n++;
 	} else {
 		at = 0;
 		for (uint8_t i = 1; i < FLOW_POINTS; i++) {
-			if (ago(p, flow->point[i].minute) > ago(p, flow->point[at].minute))
+			if (ago(p, way->point[i].minute) > ago(p, way->point[at].minute))
 				at = i;
 		}
 	}
@@ -120,19 +120,19 @@ void points_see(struct points *p, struct flow_points *flow, uint16_t source, uin
 		leave(p, &p->sources[source], before);
 		p->sources[source].flows[minute % MINUTES]++;
 	}
-	for (uint8_t i = 0; i < flow->n; i++) {
-		const uint32_t other = ago(p, flow->point[i].minute);
+	for (uint8_t i = 0; i < way->n; i++) {
+		const uint32_t other = ago(p, way->point[i].minute);
 		struct pair *pair;
 
 		if (i == at || other >= MINUTES)
 			continue;
-		pair = find_pair(p, source, flow->point[i].source);
+		pair = find_pair(p, source, way->point[i].source);
 		if (!pair)
 			continue;
 		leave(p, &pair->ring, before > other ? before : other);
 		pair->ring.flows[(p->minute - other) % MINUTES]++;
 	}
-	flow->point[at] = (struct flow_point){.source = source, .minute = (uint16_t)minute};
+	way->point[at] = (struct flow_point){.source = source, .minute = (uint16_t)minute};
 }
 
 static uint64_t sum(const struct ring *r)
