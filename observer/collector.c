@@ -224,6 +224,7 @@ static struct bucket *gather(struct collector *c, struct source_second *seconds,
 	}
 	give(&b->rows, &b->n_rows, &all.rows, &all.n_rows);
 	give(&b->sources, &b->n_sources, &all.statuses, &all.n_statuses);
+	give(&b->glimpses, &b->n_glimpses, &all.glimpses, &all.n_glimpses);
 	if (join_second(c->join, b, all.seen, all.n_seen, all.heard, all.n_heard))
 		log_limited(&c->join_limit, LOG_LEVEL_ERROR, "observer",
 			    "no memory for all that was joined");

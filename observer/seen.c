@@ -22,6 +22,7 @@ struct seen_table {
 	uint32_t max, n;
 	uint64_t added; /* observations, of this second */
 	uint64_t not_followed;
+	struct glimpses *glimpses;
 	struct waiting queue[QUEUE]; /* the newest of them */
 	struct seen records[SEEN_MAX];
 	uint32_t places[PLACES]; /* hash in the upper half, never 0; number in the lower */
@@ -36,11 +37,19 @@ struct seen_table *seen_open(uint32_t max)
 	t->secret[0] = hash_secret();
 	t->secret[1] = hash_secret();
 	t->max = max < SEEN_MAX ? max : SEEN_MAX;
+	t->glimpses = glimpses_open();
+	if (!t->glimpses) {
+		free(t);
+		return NULL;
+	}
 	return t;
 }
 
 void seen_close(struct seen_table *t)
 {
+	if (!t)
+		return;
+	glimpses_close(t->glimpses);
 	free(t);
 }
 
@@ -142,6 +151,7 @@ void seen_add(struct seen_table *t, const struct observation *o)
 {
 	struct waiting *w = &t->queue[t->added % QUEUE];
 
+	glimpses_offer(t->glimpses, o);
 	if (t->added >= QUEUE)
 		add(t, w);
 	w->o = *o;
@@ -174,6 +184,11 @@ size_t seen_take(struct seen_table *t, struct seen **out)
 	memset(t->places, 0, sizeof(t->places));
 	t->n = 0;
 	return n;
+}
+
+size_t seen_take_glimpses(struct seen_table *t, struct glimpse **out)
+{
+	return glimpses_take(t->glimpses, out);
 }
 
 uint64_t seen_not_followed(const struct seen_table *t)

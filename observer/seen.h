@@ -4,8 +4,7 @@
 #ifndef OBSERVER_SEEN_H
 #define OBSERVER_SEEN_H
 
-#include "join/flow.h"
-#include "observer/observation.h"
+#include "observer/glimpse.h"
 
 #define SEEN_MAX 65536
 
@@ -19,6 +18,8 @@ void seen_add(struct seen_table *t, const struct observation *o);
 /* Copy the second out, into *out (malloc'd, NULL when it is empty), and start an empty one. Returns how many
  * records; no memory: 0, and they come with the next second. */
 size_t seen_take(struct seen_table *t, struct seen **out);
+/* A few of the second's observations, as glimpses_take. */
+size_t seen_take_glimpses(struct seen_table *t, struct glimpse **out);
 /* Since the table was opened: packets whose flow was not followed. */
 uint64_t seen_not_followed(const struct seen_table *t);
 

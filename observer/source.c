@@ -57,6 +57,8 @@ void source_second_add(struct source_second *sum, struct source_second *s)
 		  sizeof(*s->statuses));
 	add_items(&sum->seen, &sum->n_seen, s->seen, s->n_seen, sizeof(*s->seen));
 	add_items(&sum->heard, &sum->n_heard, s->heard, s->n_heard, sizeof(*s->heard));
+	add_items(&sum->glimpses, &sum->n_glimpses, s->glimpses, s->n_glimpses,
+		  sizeof(*s->glimpses));
 	sum->not_followed += s->not_followed;
 	*s = (struct source_second){0};
 }
@@ -159,6 +161,7 @@ void source_take_counts(struct aggregate *a, struct seen_table *seen, struct sou
 	second.n_rows =
 		second.rows ? aggregate_take(a, second.rows) : 0; /* no memory: next second */
 	second.n_seen = seen_take(seen, &second.seen);
+	second.n_glimpses = seen_take_glimpses(seen, &second.glimpses);
 	second.not_followed = seen_not_followed(seen);
 	source_second_add(out, &second);
 }
@@ -250,6 +253,7 @@ void source_second_free(struct source_second *second)
 	free(second->statuses);
 	free(second->seen);
 	free(second->heard);
+	free(second->glimpses);
 	*second = (struct source_second){0};
 }
 

@@ -25,11 +25,12 @@ struct source_context {                   /* what every source may use; outlives
 
 /* What one source did in one second. Arrays are malloc'd and change owner. */
 struct source_second {
-	size_t n_rows, n_statuses, n_seen, n_heard;
+	size_t n_rows, n_statuses, n_seen, n_heard, n_glimpses;
 	struct traffic_row *rows;
 	struct source_status *statuses; /* the input itself first, then e.g. its agents */
 	struct seen *seen;              /* for the join: flows, and fireflies */
 	struct heard *heard;
+	struct glimpse *glimpses; /* for eyes */
 	uint64_t
 		not_followed; /* packets of flows that found no place, since the source was opened */
 };

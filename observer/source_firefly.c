@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "firefly/firefly.h"
+#include "observer/glimpse.h"
 #include "observer/heard.h"
 #include "observer/sender_limit.h"
 #include "observer/source.h"
@@ -150,6 +151,9 @@ static void firefly_source_take(void *self, struct source_second *out)
 		out->n_statuses = 1;
 	}
 	out->n_heard = heard_take(&f->heard, &out->heard);
+	out->glimpses = malloc(GLIMPSES_OF_A_KIND * sizeof(*out->glimpses));
+	if (out->glimpses)
+		out->n_glimpses = glimpses_of_heard(out->heard, out->n_heard, f->id, out->glimpses);
 }
 
 static void firefly_source_close(void *self)

@@ -34,6 +34,7 @@ void bucket_free(struct bucket *b)
 	free(b->histograms);
 	free(b->label_flows);
 	free(b->flows);
+	free(b->glimpses);
 	free(b);
 }
 
@@ -57,6 +58,11 @@ struct bucket *bucket_join(const struct bucket *a, const struct bucket *b)
 	memcpy(j->claims + a->n_claims, b->claims, b->n_claims * sizeof(*j->claims));
 	if (sources->n_sources)
 		memcpy(j->sources, sources->sources, sources->n_sources * sizeof(*j->sources));
+	j->glimpses = b->n_glimpses ? malloc(b->n_glimpses * sizeof(*j->glimpses)) : NULL;
+	if (j->glimpses) { /* without memory there is less to look at */
+		j->n_glimpses = b->n_glimpses;
+		memcpy(j->glimpses, b->glimpses, b->n_glimpses * sizeof(*j->glimpses));
+	}
 	return j;
 }
 

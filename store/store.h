@@ -117,6 +117,23 @@ struct flow_row {
 	char application[32];
 };
 
+/* One packet, or one firefly, for eyes: a few a second, never stored. */
+struct glimpse {
+	int64_t utc_us;
+	struct flow_key flow;
+	struct traffic_key
+		key; /* the cell it was counted in; of a firefly source, family and tag */
+	uint32_t label, frame_bytes;
+	uint32_t weight;       /* packets it stands for */
+	uint16_t packet_flags; /* wire/packet.h */
+	uint8_t tcp_flags;
+	uint8_t dialect;  /* enum scitag_dialect */
+	uint8_t firefly;  /* its state (firefly/firefly.h); 0: this is a packet */
+	uint8_t producer; /* of the firefly, and so on */
+	uint8_t sender_ip[16];
+	char application[32];
+};
+
 enum source_kind {
 	SOURCE_CAPTURE = 1,
 	SOURCE_SFLOW_INPUT,
@@ -161,11 +178,13 @@ struct bucket {
 	struct claim_row *claims;
 	struct source_status *sources;
 	/* what the join adds; NULL and 0 from bucket_new, malloc'd, owned by the bucket */
-	size_t n_pairs, n_histograms, n_label_flows, n_flows;
+	size_t n_pairs, n_histograms, n_label_flows, n_flows, n_glimpses;
 	struct pair_row *pairs;
 	struct histogram_row *histograms;
 	struct label_flow_row *label_flows;
 	struct flow_row *flows;
+	struct glimpse
+		*glimpses; /* passed on by store_newest, in the order of time for each source */
 };
 struct bucket *bucket_new(int64_t start_utc_s, size_t n_rows, size_t n_claims, size_t n_sources);
 void bucket_free(struct bucket *b);
