@@ -511,7 +511,7 @@ enum verdict {
 	REPLACE /* another flow, or the first word of someone who may speak */
 };
 
-static enum verdict verdict(const struct claims *c, const struct entry *e, const struct heard *h,
+static enum verdict verdict(const struct entry *e, const struct heard *h,
 			    enum claim_provenance provenance, uint32_t print)
 {
 	const struct firefly *ff = &h->firefly;
@@ -811,7 +811,7 @@ uint32_t claims_hear(struct claims *c, const struct heard *h, claim_over over, v
 	table_key(&ordered, &h->firefly.key);
 	at = table_find(c->table, &ordered);
 	if (at != TABLE_NONE)
-		v = verdict(c, entry_at(c, at), h, provenance, print);
+		v = verdict(entry_at(c, at), h, provenance, print);
 	switch (v) {
 	case STRANGE:
 	case COPY:
