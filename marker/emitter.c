@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,13 @@
 #define FRESH_NS    NS_PER_S  /* a sample that old is still good */
 #define RETRY_NS    1000000LL /* when the rate held something back */
 
-enum { LIST_NONE, LIST_DUE, LIST_LIVE, LIST_COUNT };
+enum {
+	LIST_NONE,
+	LIST_DUE,  /* something is to be said */
+	LIST_LIVE, /* of what goes on, in the order of the next ONGOING */
+	LIST_LAST, /* of what has ended, but for the last word of its connection */
+	LIST_COUNT
+};
 
 struct row {
 	struct flow_key key;
@@ -22,7 +29,7 @@ struct row {
 	uint8_t counted;        /* wire_bytes is */
 	uint32_t bucket_next, prev, next;
 	int64_t start_utc_us, end_utc_us;
-	int64_t due_mono_ns; /* of the next ONGOING, on LIST_LIVE */
+	int64_t due_mono_ns; /* of the next ONGOING; on LIST_LAST, how long to wait */
 	int64_t sampled_mono_ns;
 	uint64_t sent_before_bytes, received_before_bytes; /* by the connection, at START */
 	uint64_t wire_before_bytes, wire_bytes; /* as the mark counted, at START and last */
@@ -82,7 +89,7 @@ static void unlist(struct emitter *e, struct row *row)
 	row->list = LIST_NONE;
 }
 
-/* Both lists are in the order of time: a row comes in at the end. */
+/* All lists are in the order of time: a row comes in at the end. */
 static void enlist(struct emitter *e, struct row *row, uint8_t list)
 {
 	struct list *l = &e->lists[list];
@@ -336,6 +343,19 @@ static void end(struct emitter *e, struct row *row, int64_t end_utc_us)
 		enlist(e, row, LIST_DUE);
 }
 
+/* As end(), once its connection's last word has come. */
+static void end_after_last_word(struct emitter *e, struct row *row, int64_t end_utc_us,
+				int64_t now_mono_ns)
+{
+	int was_due = row->list == LIST_DUE; /* its START is; it must not wait behind others */
+
+	end(e, row, end_utc_us);
+	if (was_due)
+		return;
+	row->due_mono_ns = now_mono_ns + EMITTER_LAST_WORD_NS;
+	enlist(e, row, LIST_LAST);
+}
+
 /* Without an event that says so. */
 static void end_quietly(struct emitter *e, struct row *row, int64_t now_utc_us)
 {
@@ -390,8 +410,12 @@ int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_u
 		e->counters.unknown++;
 		return -ENOENT;
 	}
-	look(e, row, now.mono_ns);
-	end(e, row, end_utc_us ? end_utc_us : now.utc_us);
+	if (!end_utc_us)
+		end_utc_us = now.utc_us;
+	if (look(e, row, now.mono_ns) && key->protocol == IPPROTO_TCP && !row->counted)
+		end_after_last_word(e, row, end_utc_us, now.mono_ns);
+	else
+		end(e, row, end_utc_us);
 	e->counters.ended++;
 	return 0;
 }
@@ -401,8 +425,9 @@ void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tc
 {
 	struct tcp_sample last = *s, live;
 	struct row *row = find(e, key);
+	int awaited = row && row->list == LIST_LAST;
 
-	if (!row || row->ended)
+	if (!row || (row->ended && !awaited))
 		return;
 	/* word comes late: the ports may be another connection's by now */
 	if (row->last.cookie ? row->last.cookie != s->cookie
@@ -411,7 +436,10 @@ void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tc
 	if (!row->last.cookie)
 		last.detail = NULL; /* it is of what was asked for meanwhile */
 	keep(e, row, &last, now.mono_ns);
-	end_quietly(e, row, now.utc_us);
+	if (awaited)
+		enlist(e, row, LIST_DUE);
+	else
+		end_quietly(e, row, now.utc_us);
 }
 
 void emitter_lapse(struct emitter *e, const struct flow_key *key, struct emitter_time now)
@@ -451,6 +479,8 @@ void emitter_end_all(struct emitter *e, struct emitter_time now)
 	for (uint32_t i = e->lists[LIST_DUE].head; i; i = e->rows[i].next)
 		if (!e->rows[i].ended)
 			end(e, &e->rows[i], now.utc_us);
+	while (e->lists[LIST_LAST].head)
+		enlist(e, &e->rows[e->lists[LIST_LAST].head], LIST_DUE);
 }
 
 /* --- from one process to the next --------------------------------------------------------------- */
@@ -496,14 +526,13 @@ static int save_row(const struct row *row, FILE *to)
 
 int emitter_save(const struct emitter *e, FILE *to, struct emitter_time now)
 {
-	static const int lists[] = {LIST_LIVE, LIST_DUE};
 	struct saved_head head = {.row_bytes = sizeof(struct saved_row), .utc_us = now.utc_us};
 	int n = 0;
 
 	memcpy(head.magic, saved_magic, sizeof(head.magic));
 	fwrite(&head, sizeof(head), 1, to);
-	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++)
-		for (uint32_t i = e->lists[lists[l]].head; i; i = e->rows[i].next)
+	for (int l = LIST_DUE; l < LIST_COUNT; l++)
+		for (uint32_t i = e->lists[l].head; i; i = e->rows[i].next)
 			n += save_row(&e->rows[i], to);
 	return fflush(to) || ferror(to) ? -EIO : n;
 }
@@ -608,7 +637,11 @@ static void say_ongoing(struct emitter *e, struct row *row, struct emitter_time 
 void emitter_run(struct emitter *e, struct emitter_time now)
 {
 	struct list *due = &e->lists[LIST_DUE], *live = &e->lists[LIST_LIVE];
+	const struct list *last = &e->lists[LIST_LAST];
 	size_t left = EMITTER_BATCH;
+
+	while (last->head && e->rows[last->head].due_mono_ns <= now.mono_ns)
+		enlist(e, &e->rows[last->head], LIST_DUE);
 
 	for (; due->head && left; left--) {
 		if (!e->hooks.may(e->hooks.arg, now.mono_ns))
@@ -627,14 +660,16 @@ void emitter_run(struct emitter *e, struct emitter_time now)
 
 int64_t emitter_next(const struct emitter *e, int64_t now_mono_ns)
 {
-	const struct list *live = &e->lists[LIST_LIVE];
-	int64_t due_mono_ns;
+	uint32_t live = e->options.ongoing_s ? e->lists[LIST_LIVE].head : 0;
+	uint32_t last = e->lists[LIST_LAST].head;
+	int64_t due_mono_ns = INT64_MAX;
 
 	if (e->lists[LIST_DUE].head)
 		return now_mono_ns + RETRY_NS;
-	if (!e->options.ongoing_s || !live->head)
-		return INT64_MAX;
-	due_mono_ns = e->rows[live->head].due_mono_ns;
+	if (live)
+		due_mono_ns = e->rows[live].due_mono_ns;
+	if (last && e->rows[last].due_mono_ns < due_mono_ns)
+		due_mono_ns = e->rows[last].due_mono_ns;
 	return due_mono_ns > now_mono_ns + RETRY_NS ? due_mono_ns : now_mono_ns + RETRY_NS;
 }
 

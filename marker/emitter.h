@@ -75,7 +75,9 @@ void emitter_set(struct emitter *e, const struct emitter_options *options);
 /* application may be "", start_utc_us 0: unsaid, ours and now. 0; -ENOSPC. */
 int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
 		  const char *application, int64_t start_utc_us, struct emitter_time now);
-/* end_utc_us may be 0: now. 0; -ENOENT. */
+/* end_utc_us may be 0: now. Of a TCP connection that is gone the last word is awaited, which may come
+ * later than that it closed: EMITTER_LAST_WORD_NS at most. 0; -ENOENT. */
+#define EMITTER_LAST_WORD_NS 1000000000LL
 int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_us,
 		struct emitter_time now);
 /* Its mark ended, for whatever reason: so does the flow, if it has not yet. */

@@ -297,12 +297,17 @@ void inputs_write_metrics(const struct inputs *in, FILE *out)
 	write_one(out, "api_requests_total", "counter", "Requests to the API.", c.api.received);
 	write_one(out, "api_requests_refused_total", "counter",
 		  "Of them answered with a status of 400 and above.", c.api.refused);
-	write_one(out, "watched_flows", "gauge", "Connections under iperf3 or the scan's rules.",
-		  c.watch.active);
+	write_one(out, "watched_flows", "gauge",
+		  "Connections under iperf3, the scan's rules or wildcards.", c.watch.active);
+	write_one(out, "wildcard_flows", "gauge", "Of them, announced because of a wildcard.",
+		  c.watch.wild);
+	write_one(out, "wildcard_flows_left_out", "gauge",
+		  "Connections under wildcards beyond wildcardFlows, which are not announced.",
+		  c.watch.left_out);
 	write_one(out, "watched_flows_started_total", "counter", "Such connections that were seen.",
 		  c.watch.started);
 	write_one(out, "watched_flows_refused_total", "counter",
-		  "Such connections that found the table full.", c.watch.refused);
+		  "Such connections that found no room.", c.watch.refused);
 	write_one(out, "watched_events_lost_total", "counter",
 		  "Openings and closings that were told too fast; a look at all sockets follows.",
 		  c.watch.lost);

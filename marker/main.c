@@ -260,7 +260,7 @@ static void look_at_sockets(struct marker *m, int64_t now_mono_ns)
 	if (!m->sockets || !rules_wants_sockets(m->rules))
 		return;
 	m->round++;
-	if (!sockets_each(m->sockets, 0, socket_live, m))
+	if (!sockets_each(m->sockets, SOCKETS_TCP | SOCKETS_UDP, socket_live, m))
 		rules_sweep(m->rules, m->round, now_mono_ns);
 }
 

@@ -543,6 +543,11 @@ static int in_range(uint16_t port, uint16_t min, uint16_t max)
 	return port >= min && port <= max;
 }
 
+static int has_ports(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
 /* As the kernel half compares, but for user and cgroup, which may match. */
 static int may_match(const struct mark_rule *rule, const struct flow_key *key)
 {
@@ -554,7 +559,7 @@ static int may_match(const struct mark_rule *rule, const struct flow_key *key)
 		if ((src[i] ^ rule->src_ip[i]) & rule->src_mask[i] ||
 		    (dst[i] ^ rule->dst_ip[i]) & rule->dst_mask[i])
 			return 0;
-	return (!rule->protocol || rule->protocol == key->protocol) &&
+	return (rule->protocol ? rule->protocol == key->protocol : has_ports(key->protocol)) &&
 	       in_range(key->src_port, rule->src_port_min, rule->src_port_max) &&
 	       in_range(key->dst_port, rule->dst_port_min, rule->dst_port_max);
 }

@@ -171,26 +171,29 @@ static int take_each(void *arg, const struct nlmsghdr *answer)
 	return 0;
 }
 
-int sockets_each(struct sockets *s, int with_ipv4,
+int sockets_each(struct sockets *s, unsigned int kinds,
 		 void (*each)(void *arg, const struct socket_info *info), void *arg)
 {
 	static const struct {
 		uint8_t family, protocol;
-	} kinds[] = {{AF_INET6, IPPROTO_TCP},
-		     {AF_INET6, IPPROTO_UDP},
-		     {AF_INET, IPPROTO_TCP},
-		     {AF_INET, IPPROTO_UDP}};
+		unsigned int kinds;
+	} requests[] = {{AF_INET6, IPPROTO_TCP, SOCKETS_TCP},
+			{AF_INET6, IPPROTO_UDP, SOCKETS_UDP},
+			{AF_INET, IPPROTO_TCP, SOCKETS_TCP | SOCKETS_IPV4},
+			{AF_INET, IPPROTO_UDP, SOCKETS_UDP | SOCKETS_IPV4}};
 	struct all all = {each, arg, 0};
 	int err = 0;
 
-	for (size_t i = 0; i < (with_ipv4 ? 4 : 2) && !err; i++) {
-		struct inet_diag_req_v2 req = {.sdiag_family = kinds[i].family,
-					       .sdiag_protocol = kinds[i].protocol,
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]) && !err; i++) {
+		struct inet_diag_req_v2 req = {.sdiag_family = requests[i].family,
+					       .sdiag_protocol = requests[i].protocol,
 					       .idiag_ext = 1 << (INET_DIAG_INFO - 1),
 					       .idiag_states = STATES_CONNECTED};
 		struct netlink_request r;
 
-		all.protocol = kinds[i].protocol;
+		if ((kinds & requests[i].kinds) != requests[i].kinds)
+			continue;
+		all.protocol = requests[i].protocol;
 		netlink_begin(&r, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &req, sizeof(req));
 		err = netlink_ask(s->ask_fd, &r, take_each, &all);
 	}

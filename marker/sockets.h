@@ -30,8 +30,9 @@ int sockets_drain(struct sockets *s, void (*gone)(void *arg, const struct socket
 
 /* -ENOENT. */
 int sockets_look(struct sockets *s, const struct flow_key *key, struct socket_info *out);
-/* All connected ones over IPv6, or over both. */
-int sockets_each(struct sockets *s, int with_ipv4,
+/* All connected ones of these kinds. */
+enum { SOCKETS_TCP = 1, SOCKETS_UDP = 2, SOCKETS_IPV4 = 4 /* over IPv4 too */ };
+int sockets_each(struct sockets *s, unsigned int kinds,
 		 void (*each)(void *arg, const struct socket_info *info), void *arg);
 
 /* Tell the kernel of the path MTU towards dst_ip, as a router's Packet Too Big would: it remembers

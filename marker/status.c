@@ -116,12 +116,13 @@ static json_t *events_json(const struct status_source *s)
 	json_object_set_new(o, "api",
 			    json_pack("{sI sI}", "requests", (json_int_t)in.api.received, "refused",
 				      (json_int_t)in.api.refused));
-	json_object_set_new(o, "watch",
-			    json_pack("{sI sI sI sI sI}", "active", (json_int_t)in.watch.active,
-				      "started", (json_int_t)in.watch.started, "ended",
-				      (json_int_t)in.watch.ended, "refused",
-				      (json_int_t)in.watch.refused, "lost",
-				      (json_int_t)in.watch.lost));
+	json_object_set_new(
+		o, "watch",
+		json_pack("{sI sI sI sI sI sI sI}", "active", (json_int_t)in.watch.active,
+			  "started", (json_int_t)in.watch.started, "ended",
+			  (json_int_t)in.watch.ended, "refused", (json_int_t)in.watch.refused,
+			  "lost", (json_int_t)in.watch.lost, "under_wildcards",
+			  (json_int_t)in.watch.wild, "left_out", (json_int_t)in.watch.left_out));
 	return o;
 }
 

@@ -12,8 +12,8 @@
 
 #define BUCKETS     (1 << 14)
 #define NO_ENTRY    UINT32_MAX
-#define LOOK_S      1  /* between looks at all sockets, if nobody tells of new ones */
-#define LOOK_SLOW_S 10 /* if the program does */
+#define LOOK_S      1  /* between looks at all sockets of which nobody tells */
+#define LOOK_SLOW_S 10 /* and of which the program tells */
 #define ESTABLISHED 1
 #define CLOSE_WAIT  8 /* the far end has said all, we may not have */
 
@@ -42,7 +42,7 @@ struct watch {
 	uint32_t buckets[BUCKETS], free, used; /* entries from used on were never taken */
 	uint32_t round;
 	uint64_t secret;
-	int64_t looked_mono_ns;
+	int64_t looked_mono_ns, looked_at_udp_mono_ns;
 	struct watch_counters counters;
 	struct log_limit limit;
 };
@@ -176,6 +176,7 @@ void watch_opened(struct watch *w, const struct socket_info *info)
 		e = add(w, &info->key);
 	if (!e) {
 		w->counters.refused++;
+		w->counters.left_out += choice.kind == KIND_WILDCARD;
 		log_limited(&w->limit, LOG_LEVEL_WARN, "watch",
 			    "more than %zu connections under %s",
 			    choice.kind == KIND_WILDCARD ? w->options.wildcards_max
@@ -243,6 +244,7 @@ struct look {
 	int anew; /* the rules changed */
 	struct found *found;
 	size_t n, n_wild; /* of them new under wildcards */
+	size_t left_out;  /* for want of room */
 };
 
 static void remember(struct look *look, const struct socket_info *info, int known)
@@ -279,26 +281,31 @@ static void seen(void *arg, const struct socket_info *info)
 	}
 	choice = choose(w, info);
 	if (choice.kind == KIND_WILDCARD && !has_room_for_wildcards(w, look->n_wild)) {
-		w->counters.left_out++;
+		look->left_out++;
 	} else if (choice.kind != KIND_NONE) {
 		look->n_wild += choice.kind == KIND_WILDCARD;
 		remember(look, info, 0);
 	}
 }
 
-/* All sockets; then those that are gone although nobody said so. What is new or changed is handed on
- * when the kernel has told all: whoever handles it may ask it something else. */
-static void look(struct watch *w, int64_t now_mono_ns, int anew)
+/* Sockets of these kinds; then those that are gone although nobody said so. What is new or changed is
+ * handed on when the kernel has told all: whoever handles it may ask it something else. */
+static void look(struct watch *w, unsigned int kinds, int64_t now_mono_ns, int anew)
 {
 	struct look look = {.w = w, .anew = anew};
 	int err = -ENOENT;
 
-	w->looked_mono_ns = now_mono_ns;
-	w->counters.left_out = 0;
+	w->looked_at_udp_mono_ns = now_mono_ns;
+	if (kinds & SOCKETS_TCP)
+		w->looked_mono_ns = now_mono_ns;
 	if (!++w->round)
 		w->round = 1;
+	if (w->options.ipv4)
+		kinds |= SOCKETS_IPV4;
 	if (w->options.sockets)
-		err = sockets_each(w->options.sockets, w->options.ipv4, seen, &look);
+		err = sockets_each(w->options.sockets, kinds, seen, &look);
+	if (kinds & SOCKETS_TCP)
+		w->counters.left_out = look.left_out;
 	for (size_t i = 0; i < look.n; i++)
 		if (look.found[i].known)
 			watch_closed(w, &look.found[i].info.key);
@@ -308,7 +315,8 @@ static void look(struct watch *w, int64_t now_mono_ns, int anew)
 	for (uint32_t i = 0; !err && i < w->used; i++) {
 		struct flow_key key = w->entries[i].key;
 
-		if (key.family && w->entries[i].round != w->round)
+		if (key.family && w->entries[i].round != w->round &&
+		    kinds & (key.protocol == IPPROTO_TCP ? SOCKETS_TCP : SOCKETS_UDP))
 			watch_closed(w, &key);
 	}
 }
@@ -362,7 +370,7 @@ int watch_open(struct watch **out, const struct watch_options *options)
 			"no program for connections on the cgroup (%s): looking at all sockets "
 			"every %d s instead",
 			strerror(-err), LOOK_S);
-	look(w, clock_mono_ns(), 0);
+	look(w, SOCKETS_TCP | SOCKETS_UDP, clock_mono_ns(), 0);
 	*out = w;
 	return 0;
 }
@@ -389,13 +397,17 @@ void watch_drain(struct watch *w)
 
 void watch_tick(struct watch *w, int64_t now_mono_ns)
 {
-	uint64_t lost = w->skops ? skops_lost(w->skops) : 0;
+	uint64_t lost = w->skops ? skops_lost(w->skops) : w->counters.lost;
 	int missed = lost != w->counters.lost;
+	int64_t waited_ns = now_mono_ns - w->looked_mono_ns;
+	int patient = w->skops && !(w->counters.left_out && has_room_for_wildcards(w, 0));
 
 	w->counters.lost = lost;
-	if (missed ||
-	    now_mono_ns - w->looked_mono_ns >= (w->skops ? LOOK_SLOW_S : LOOK_S) * NS_PER_S)
-		look(w, now_mono_ns, 0);
+	if (missed || waited_ns >= (patient ? LOOK_SLOW_S : LOOK_S) * NS_PER_S)
+		look(w, SOCKETS_TCP | SOCKETS_UDP, now_mono_ns, 0);
+	else if (w->options.wildcards &&
+		 now_mono_ns - w->looked_at_udp_mono_ns >= LOOK_S * NS_PER_S)
+		look(w, SOCKETS_UDP, now_mono_ns, 0);
 }
 
 void watch_set(struct watch *w, const struct watch_options *options)
@@ -415,7 +427,7 @@ void watch_set(struct watch *w, const struct watch_options *options)
 		w->skops = NULL;
 		open_program(w);
 	}
-	look(w, clock_mono_ns(), 1);
+	look(w, SOCKETS_TCP | SOCKETS_UDP, clock_mono_ns(), 1);
 }
 
 void watch_count(const struct watch *w, struct watch_counters *out)

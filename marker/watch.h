@@ -41,8 +41,8 @@ struct watch_counters {
 	uint64_t ended;
 	uint64_t lost; /* events that the ring had no room for */
 	size_t active;
-	size_t wild;     /* of them, under wildcards */
-	size_t left_out; /* connections under wildcards beyond wildcards_max, at the last look */
+	size_t wild; /* of them, under wildcards */
+	size_t left_out; /* connections under wildcards beyond wildcards_max, at the last look and since */
 };
 
 /* Takes the connections that exist at once. */

@@ -288,6 +288,58 @@ static void a_connection_s_end_is_the_flow_s(void **state)
 	assert_int_equal(end(1), -ENOENT);
 }
 
+/* That a connection closed is known before its last word comes: END waits for it. */
+static void an_end_waits_for_the_last_word(void **state)
+{
+	struct flow_key key = flow(1);
+	struct emitter_counters c;
+	struct tcp_sample s;
+
+	begin(1, 3, 14);
+	begin(2, 3, 14);
+	begin(3, 3, 14);
+	w.connected = 0;
+	end(1);
+	end(2);
+	assert_int_equal(end(1), -ENOENT);
+	assert_int_equal(w.n_said, 3);
+	pass(0.2);
+	w.sent_bytes = 4711;
+	s = sample();
+	emitter_gone(w.emitter, &key, &s, w.now);
+	pass(0.1);
+	assert_int_equal(w.n_said, 4);
+	assert_int_equal(w.said[3].state, FIREFLY_END);
+	assert_int_equal(w.said[3].src_to_dst_bytes, 4711);
+	assert_int_equal(w.said[3].end_utc_us, w.now.utc_us - 300000); /* when it closed */
+	assert_true(emitter_next(w.emitter, w.now.mono_ns) <= w.now.mono_ns + NS_PER_S);
+	pass(0.7); /* the other's never comes */
+	assert_int_equal(w.n_said, 5);
+	assert_int_equal(w.said[4].key.src_port, 2);
+	end(3);
+	emitter_end_all(w.emitter, w.now);
+	pass(0);
+	assert_int_equal(w.n_said, 6);
+	emitter_count(w.emitter, &c);
+	assert_int_equal(c.ended, 3);
+	assert_int_equal(c.gone, 0);
+	assert_int_equal(c.active, 0);
+}
+
+/* Its ports in use again: the flow before is finished first. */
+static void another_flow_does_not_wait(void **state)
+{
+	begin(1, 3, 14);
+	w.connected = 0;
+	end(1);
+	w.connected = 1;
+	w.cookie = 8;
+	begin(1, 3, 14);
+	assert_int_equal(w.n_said, 3);
+	assert_int_equal(w.said[1].state, FIREFLY_END);
+	assert_int_equal(w.said[2].state, FIREFLY_START);
+}
+
 static void a_mark_s_end_is_the_flow_s(void **state)
 {
 	struct flow_key key = flow(1);
@@ -357,6 +409,8 @@ static void a_flow_of_no_connection_goes_on(void **state)
 	pass(30);
 	pass(30);
 	end(1);
+	assert_int_equal(w.n_said, 3);
+	pass(1); /* in vain: no last word */
 	assert_int_equal(w.n_said, 4);
 	assert_int_equal(w.said[2].state, FIREFLY_ONGOING);
 	assert_int_equal(w.said[3].state, FIREFLY_END);
@@ -705,6 +759,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(the_rate_only_delays, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_s_end_is_the_flow_s, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_end_waits_for_the_last_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_flow_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_mark_s_end_is_the_flow_s, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_comes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_missed_end_is_found_out, setup, teardown),

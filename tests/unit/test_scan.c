@@ -353,6 +353,123 @@ static void a_full_table_refuses_and_forgets_nobody(void **state)
 	opt_free(&marker_program, &cfg);
 }
 
+/* --- wildcards ---------------------------------------------------------------------------------------- */
+
+static struct rules *open_rules(struct marker_config *cfg)
+{
+	struct rules *r = NULL;
+
+	assert_int_equal(rules_open(&r, cfg, NULL, CARRIER_LABEL, NULL), 0);
+	assert_int_equal(rules_configure(r, cfg, registry, CARRIER_LABEL), 0);
+	return r;
+}
+
+static void a_wildcard_names_what_it_marks(void **state)
+{
+	static const struct {
+		const char *dst;
+		uint16_t dst_port;
+		uint8_t protocol;
+		uint32_t uid;
+		int experiment; /* -1: none */
+	} cases[] = {
+		{"2001:db8:2::20", 443, 6, 0, 2},
+		{"2001:db8:3::20", 443, 6, 0, 3},
+		{"2001:db8:2::20", 444, 17, 0, 3},
+		{"2001:db8:2::20", 444, 132, 4711, 5},
+		{"2001:db8:2::20", 443, 6, 4711, 2},
+		{"::ffff:192.0.2.7", 443, 6, 0, 3},
+		{"::ffff:192.0.2.7", 443, 6, 4711, 5},
+		{"ff02::1", 443, 17, 0, -1},
+		{"fe80::1", 443, 6, 0, -1},
+		{"::ffff:224.0.0.1", 443, 17, 0, -1},
+		{"::ffff:169.254.1.1", 443, 6, 0, -1},
+		{"2001:db8:2::20", 443, 58, 0, -1},
+	};
+	struct rules_flow_event own = {.event = RULES_START, .tag = {4, 1}};
+	struct socket_info info;
+	struct marker_config cfg;
+	struct scitag tag;
+	struct rules *r;
+
+	configure(&cfg,
+		  "backends:\n  marker:\n    matchAll: true\n    experiment: 3\n    activity: 14\n"
+		  "    rules:\n"
+		  "      - {dst: '2001:db8:2::/64', dstPort: 443, experiment: 2, activity: 17}\n"
+		  "      - {uid: 4711, experiment: 5, activity: 1}\n");
+	r = open_rules(&cfg);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		info = connection(cases[i].dst, 1000, cases[i].dst_port);
+		info.key.protocol = cases[i].protocol;
+		info.key.family = strchr(cases[i].dst, '.') ? 4 : 6;
+		info.uid = cases[i].uid;
+		tag.experiment = 99;
+		assert_int_equal(rules_match(r, &info, &tag),
+				 cases[i].experiment < 0 ? -ENOENT : 0);
+		if (cases[i].experiment >= 0)
+			assert_int_equal(tag.experiment, cases[i].experiment);
+	}
+	info = connection("2001:db8:2::20", 1000, 443); /* a flow of its own is no wildcard's */
+	own.key = info.key;
+	assert_int_equal(rules_handle(r, &own, 0, NULL), 0);
+	assert_int_equal(rules_match(r, &info, &tag), -ENOENT);
+	assert_true(rules_has(r, &info.key));
+	rules_close(r);
+	opt_free(&marker_program, &cfg);
+}
+
+static void what_wildcards_mark_is_announced_up_to_a_limit(void **state)
+{
+	struct events events = {0};
+	struct watch_options options = {.no_program = 1, .handle = note, .arg = &events};
+	struct socket_info info = connection("2001:db8:2::20", 1, 443), v4, here;
+	struct watch_counters n;
+	struct marker_config cfg;
+	struct watch *w = NULL;
+	struct rules *r;
+
+	configure(&cfg, "backends:\n  marker: {matchAll: true, experiment: 3, activity: 14}\n");
+	r = open_rules(&cfg);
+	options.wildcards = r;
+	options.wildcards_max = 3;
+	assert_int_equal(watch_open(&w, &options), 0);
+	v4 = connection("::ffff:192.0.2.7", 1, 443);
+	v4.key.family = 4;
+	here = connection("::1", 1, 443);
+	watch_opened(w, &v4); /* IPv4 is not wanted, nor what stays within this host */
+	watch_opened(w, &here);
+	for (uint16_t i = 1; i <= 5; i++) {
+		info.key.src_port = i;
+		watch_opened(w, &info);
+	}
+	assert_int_equal(events.n, 3);
+	assert_true(events.list[0].announce_only);
+	assert_int_equal(events.list[0].tag.experiment, 3);
+	watch_count(w, &n);
+	assert_int_equal(n.opened, n.started + n.unmatched + n.refused);
+	assert_int_equal(n.unmatched, 2);
+	assert_int_equal(n.refused, 2);
+	assert_int_equal(n.wild, 3);
+	info.key.src_port = 2;
+	watch_closed(w, &info.key);
+	info.key.src_port = 5;
+	watch_opened(w, &info); /* there is room again */
+	assert_int_equal(events.n, 5);
+	assert_int_equal(events.list[3].event, RULES_END);
+	assert_true(events.list[3].announce_only);
+	assert_int_equal(events.list[4].key.src_port, 5);
+	watch_close(w);
+	options.ipv4 = options.loopback = 1;
+	events.n = 0;
+	assert_int_equal(watch_open(&w, &options), 0);
+	watch_opened(w, &v4);
+	watch_opened(w, &here);
+	assert_int_equal(events.n, 2);
+	watch_close(w);
+	rules_close(r);
+	opt_free(&marker_program, &cfg);
+}
+
 /* --- real connections, over loopback ------------------------------------------------------------------- */
 
 #define CONNECTIONS 40
@@ -439,6 +556,84 @@ static void looks_find_connections_without_a_program(void **state)
 	opt_free(&marker_program, &cfg);
 }
 
+static void note_change(void *arg, const struct rules_flow_event *e)
+{
+	struct events *events = arg;
+
+	assert_true(events->n < 64);
+	events->list[events->n++] = *e;
+}
+
+/* Rules that were read anew: what they name otherwise ends and begins again, over both families, and
+ * what they name as before does not notice. */
+static void known_connections_follow_their_rules(void **state)
+{
+	static const struct {
+		const char *experiment;
+		uint16_t other_port; /* 0: that of the connections */
+	} texts[] = {{"3", 0}, {"5", 0}, {"5", 1}};
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6}, self;
+	socklen_t len = sizeof(self);
+	struct events events = {0};
+	struct watch_options options = {
+		.no_program = 1, .ipv4 = 1, .handle = note_change, .arg = &events};
+	int listener = socket(AF_INET6, SOCK_STREAM, 0), fd[2];
+	struct marker_config cfg[3];
+	struct scan *scan[3];
+	struct watch *w = NULL;
+	char yaml[512];
+
+	assert_int_equal(sockets_open(&options.sockets), 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&sa, sizeof(sa)), 0); /* both families */
+	assert_int_equal(listen(listener, 2), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&self, &len), 0);
+	for (int i = 0; i < 2; i++) {
+		fd[i] = socket(AF_INET6, SOCK_STREAM, 0);
+		inet_pton(AF_INET6, i ? "::ffff:127.0.0.1" : "::1", &self.sin6_addr);
+		assert_int_equal(connect(fd[i], (struct sockaddr *)&self, sizeof(self)), 0);
+	}
+	for (int i = 0; i < 3; i++) {
+		snprintf(yaml, sizeof(yaml),
+			 "plugins:\n  scan:\n    rules:\n"
+			 "      - {remotePrefixes: ['::1/128'], localPorts: %u, experiment: %s, "
+			 "activity: 1}\n"
+			 "      - {remotePrefixes: ['::/0'], localPorts: %u, experiment: 2, "
+			 "activity: 17}\n",
+			 texts[i].other_port ?: ntohs(self.sin6_port), texts[i].experiment,
+			 texts[i].other_port ?: ntohs(self.sin6_port));
+		configure(&cfg[i], yaml);
+		assert_int_equal(scan_open(&scan[i], &cfg[i], registry), 0);
+	}
+	options.scan = scan[0];
+	assert_int_equal(watch_open(&w, &options), 0);
+	assert_int_equal(events.n, 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(events.list[i].tag.experiment,
+				 events.list[i].key.family == 4 ? 2 : 3);
+	options.scan = scan[1];
+	watch_set(w, &options);
+	assert_int_equal(events.n, 4);
+	assert_int_equal(events.list[2].event, RULES_END);
+	assert_int_equal(events.list[2].tag.experiment, 3);
+	assert_int_equal(events.list[3].event, RULES_START);
+	assert_int_equal(events.list[3].tag.experiment, 5);
+	assert_memory_equal(&events.list[3].key, &events.list[2].key, sizeof(struct flow_key));
+	options.scan = scan[2];
+	watch_set(w, &options);
+	assert_int_equal(events.n, 6); /* none wants them any more */
+	assert_int_equal(events.list[4].event, RULES_END);
+	assert_int_equal(events.list[5].event, RULES_END);
+	watch_close(w);
+	for (int i = 0; i < 3; i++) {
+		scan_close(scan[i]);
+		opt_free(&marker_program, &cfg[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		close(fd[i]);
+	close(listener);
+	sockets_close(options.sockets);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,6 +645,9 @@ int main(void)
 		cmocka_unit_test(iperf_s_tags_in_turn_or_at_random),
 		cmocka_unit_test(an_end_carries_the_tag_of_its_own_start),
 		cmocka_unit_test(a_full_table_refuses_and_forgets_nobody),
+		cmocka_unit_test(a_wildcard_names_what_it_marks),
+		cmocka_unit_test(what_wildcards_mark_is_announced_up_to_a_limit),
+		cmocka_unit_test(known_connections_follow_their_rules),
 		cmocka_unit_test(looks_find_connections_without_a_program),
 	};
 
