@@ -323,7 +323,8 @@ struct prefix_map *prefix_map_open(struct prefix *prefixes, size_t n, size_t *sh
 	n = drop_repeated(prefixes, n, shared, same, arg);
 	while (n_v4 < n && is_v4(prefixes[n_v4].first) && prefixes[n_v4].bits >= V4_BITS)
 		n_v4++;
-	if (!build(m, &m->v4, prefixes, n_v4, 1) && !build(m, &m->v6, prefixes + n_v4, n - n_v4, 0))
+	if (!build(m, &m->v4, prefixes, n_v4, 1) &&
+	    !build(m, &m->v6, n ? prefixes + n_v4 : NULL, n - n_v4, 0))
 		return m;
 	prefix_map_close(m);
 	return NULL;

@@ -1,12 +1,12 @@
 /* Configured prefixes as sorted, disjoint address ranges: one binary search an address. Whether an
  * address is ours does not depend on which of several nested prefixes holds it, so overlapping ones
  * are simply merged. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "join/prefix_map.h"
 #include "observer/site.h"
 
 struct range {
@@ -19,33 +19,14 @@ struct site {
 
 static int parse_prefix(struct range *r, const char *text)
 {
-	char address[INET6_ADDRSTRLEN + 1];
-	const char *slash = strchr(text, '/');
-	size_t len = slash ? (size_t)(slash - text) : strlen(text);
-	long bits = -1;
-	char *end;
-	int v4;
+	struct prefix p;
 
-	if (len >= sizeof(address))
+	if (prefix_parse(&p, text))
 		return -EINVAL;
-	memcpy(address, text, len);
-	address[len] = 0;
-	memset(r->first, 0, 10);
-	r->first[10] = r->first[11] = 0xff;
-	v4 = inet_pton(AF_INET, address, r->first + 12) == 1;
-	if (!v4 && inet_pton(AF_INET6, address, r->first) != 1)
-		return -EINVAL;
-	if (slash) {
-		bits = strtol(slash + 1, &end, 10);
-		if (end == slash + 1 || *end || bits < 0 || bits > (v4 ? 32 : 128))
-			return -EINVAL;
-	}
-	bits = bits < 0 ? 128 : bits + (v4 ? 96 : 0);
-	memcpy(r->last, r->first, 16);
-	for (long bit = bits; bit < 128; bit++) {
-		r->first[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	memcpy(r->first, p.first, 16);
+	memcpy(r->last, p.first, 16);
+	for (unsigned int bit = p.bits; bit < 128; bit++)
 		r->last[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
-	}
 	return 0;
 }
 
