@@ -55,6 +55,7 @@ export const UNITS = ["bytes", "ip_bytes", "packets"] as const;
 export type Unit = (typeof UNITS)[number];
 export const SHAPES = ["stack", "lines", "share"] as const;
 export type Shape = (typeof SHAPES)[number];
+export const KINDS = ["both", "packets", "fireflies"] as const;
 
 const MEMBERS = {
   filter: words(true), // in the filter language; "" everything
@@ -66,6 +67,7 @@ const MEMBERS = {
   hide: list, // layers not drawn, by their id
   compare: flag(), // with the previous period
   notes, // annotations, "2026-01-10T08:00:00Z data challenge|..."
+  kind: oneOf(KINDS), // Packets: what is listed
   value: words(), // Decode: what is read
   sort: words(), // tables: a column, with a minus in front for descending
   pick: words(), // tables and matrices: the row whose details are open
