@@ -74,6 +74,7 @@ const MEMBERS = {
   state: words(), // Flows: "ended" instead of the live ones
   claim: words(), // Flows: "yes" only announced ones, "no" only others
   oddity: words(), // Flows: only with this oddity
+  world: flag(), // Sites: the map shows all of it
 };
 
 export type View = { readonly [K in keyof typeof MEMBERS]: (typeof MEMBERS)[K]["initial"] };
