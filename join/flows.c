@@ -78,11 +78,21 @@ void flows_set_registered(struct flows *f, const struct scitag_set *registered)
 	hosts_set_chance(f->hosts, (double)n / SCITAG_LABEL_CODES);
 }
 
+static uint16_t rank_of(const struct flows *f, uint16_t source, int is_sampled)
+{
+	if (f->rank[source])
+		return (uint16_t)(f->rank[source] - 1);
+	return (uint16_t)(f->n_ranked + is_sampled);
+}
+
+static int is_sampled(const struct seen *s)
+{
+	return s->packets != s->samples;
+}
+
 uint16_t flows_rank(const struct flows *f, const struct seen *s)
 {
-	if (f->rank[s->source])
-		return (uint16_t)(f->rank[s->source] - 1);
-	return (uint16_t)(f->n_ranked + (s->packets != s->samples)); /* unsampled before sampled */
+	return rank_of(f, s->source, is_sampled(s));
 }
 
 uint16_t flows_ranks(const struct flows *f)
@@ -230,14 +240,12 @@ static void count(struct flow_way *w, const struct seen *s)
 static int see_point(const struct flows *f, struct flow_side *side, const struct seen *s,
 		     uint32_t now_s)
 {
-	const uint16_t rank = flows_rank(f, s);
-
-	if (side->point_s && side->point != s->source && rank >= side->point_rank &&
-	    side->point_s + JOIN_IDLE_S > now_s)
+	if (side->point_s && side->point != s->source && side->point_s + JOIN_IDLE_S > now_s &&
+	    flows_rank(f, s) >= rank_of(f, side->point, side->is_sampled))
 		return 0;
 	side->point = s->source;
-	side->point_rank = rank;
 	side->point_s = now_s;
+	side->is_sampled = (uint8_t)is_sampled(s);
 	return 1;
 }
 

@@ -14,9 +14,10 @@ struct flow_side {
 		[2]; /* unregistered, registered: when it was last counted in labels; 0 never */
 	uint32_t host_s[2]; /* and in hosts */
 	uint32_t point_s;   /* when the source that is counted showed it last; 0 never */
-	uint16_t point, point_rank;
-	uint16_t site; /* of who sends */
+	uint16_t point;     /* that source */
+	uint16_t site;      /* of who sends */
 	struct flow_points points;
+	uint8_t is_sampled; /* what the point shows */
 };
 /* One flow as it is kept. The key and the ways stand in the table's order (table_key); they are turned when they are
  * handed out. Seconds are those of the buckets, times those of the packets. */
