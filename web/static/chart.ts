@@ -22,6 +22,7 @@ import {
 } from "./format.js";
 import { halfWidth, nothing, plus, Points, type Amount, type Gap, type Layer } from "./layers.js";
 import type { Painting } from "./panel.js";
+import { StackRaster } from "./raster.js";
 import { pattern, swatch } from "./texture.js";
 import type { Note, Shape, Unit } from "./view.js";
 
@@ -67,6 +68,7 @@ export class LayerChart {
   private readonly said: HTMLElement;
   private data: ChartData | null = null;
   private drawn: Drawn | null = null;
+  private readonly raster = new StackRaster();
   private patterns = new Map<string, CanvasPattern | string>();
   private readonly resize: ResizeObserver;
   private readonly unfollow: () => void;
@@ -162,6 +164,7 @@ export class LayerChart {
   setTheme(theme: Theme): void {
     this.theme = theme;
     this.patterns.clear();
+    this.raster.clear();
     this.plot.redraw(false, true);
   }
 
@@ -240,7 +243,7 @@ export class LayerChart {
     ctx.rect(box.left, box.top, box.width, box.height);
     ctx.clip();
     if (data.shape === "lines") this.drawLines(ctx, x, y, ratio);
-    else this.drawStack(ctx, x, y, ratio);
+    else this.drawStack(ctx, box, x, y, ratio);
     if (drawn.before) {
       ctx.setLineDash([5 * ratio, 4 * ratio]);
       ctx.strokeStyle = GROUND[this.theme];
@@ -257,34 +260,32 @@ export class LayerChart {
     ctx.restore();
   }
 
-  private drawStack(ctx: CanvasRenderingContext2D, x: number[], y: (v: number) => number, ratio: number): void {
+  private drawStack(
+    ctx: CanvasRenderingContext2D,
+    box: uPlot.BBox,
+    x: number[],
+    y: (v: number) => number,
+    ratio: number,
+  ): void {
     const { data, drawn } = this;
     if (!data || !drawn) return;
-    const floor = y(0);
-    const [first, last] = [x[0] ?? 0, x[x.length - 1] ?? 0];
-    ctx.lineWidth = ratio * (this.theme === "contrast" ? 1 : 0.75);
-    ctx.lineJoin = "bevel";
-    // from the top layer down, each to the ground: what lies below paints over it
-    for (let k = drawn.edges.length - 1; k >= 0; k--) {
-      const edge = drawn.edges[k];
-      const layer = data.layers[k];
-      if (!edge || !layer) continue;
-      const path = stepped(x, edge, y);
-      ctx.strokeStyle = GROUND[this.theme];
-      ctx.stroke(path);
-      path.lineTo(last, floor);
-      path.lineTo(first, floor);
-      path.closePath();
-      const look = layer.paint(this.theme);
-      if (look.texture !== "plain") {
-        ctx.fillStyle = GROUND[this.theme]; // textures are see-through
-        ctx.fill(path);
-      }
-      ctx.fillStyle = this.fill(ctx, look, ratio);
-      ctx.fill(path);
-    }
-    const top = drawn.edges[drawn.edges.length - 1];
-    if (top && data.shape === "stack") this.drawBand(ctx, x, y, top, drawn.error, INK[this.theme], 0.22);
+    const [left, top] = [Math.round(box.left), Math.round(box.top)];
+    const picture = this.raster.paint(
+      this.theme,
+      ratio,
+      Math.round(box.width),
+      Math.round(y(0)) - top,
+      x.map(at => at - left),
+      drawn.edges.map(edge => {
+        const tops = new Int32Array(edge.length);
+        for (let i = 0; i < tops.length; i++) tops[i] = Math.round(y(edge[i] ?? 0)) - top;
+        return tops;
+      }),
+      data.layers.map(l => l.paint(this.theme)),
+    );
+    if (picture) ctx.drawImage(picture, left, top);
+    const sum = drawn.edges[drawn.edges.length - 1];
+    if (sum && data.shape === "stack") this.drawBand(ctx, x, y, sum, drawn.error, INK[this.theme], 0.14);
   }
 
   private drawLines(ctx: CanvasRenderingContext2D, x: number[], y: (v: number) => number, ratio: number): void {

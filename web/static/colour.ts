@@ -26,7 +26,7 @@ const STEP = 0.02; // in OKLab lightness: the least that can be told apart side 
 const STEPS_MAX = 27; // activity numbers of the registry end at 26
 const STEPS_FEW = 12;
 const OWN = 0.85; // a step is at most this part as far from its own slot as from the nearest other one
-const HUE_KEPT = 0.8; // of the chroma, where the screen cannot show it so dark or light
+const HUE_KEPT = 0.85; // of the chroma, where the screen cannot show it so dark or light
 
 const cache = new Map<string, Paint>();
 
@@ -69,25 +69,24 @@ export function stepsOf(theme: Theme, slot: number): readonly string[] {
   const [l, a, b] = own;
   const chroma = Math.hypot(a, b);
   const found = [{ hex: base, seen: own }];
-  const take = (lightness: number, turn: number): boolean => {
-    const [sin, cos] = [Math.sin(turn), Math.cos(turn)];
-    const hex = fromOklab([lightness, a * cos - b * sin, a * sin + b * cos]);
+  const take = (lightness: number, strength: number): boolean => {
+    const hex = fromOklab([lightness, a * strength, b * strength]);
     const seen = toOklab(hex); // out of gamut is clipped: what is really shown
     const good =
       contrast(hex, GROUND[theme]) >= 3 &&
-      Math.hypot(seen[1], seen[2]) >= HUE_KEPT * chroma &&
+      Math.hypot(seen[1], seen[2]) >= HUE_KEPT * strength * chroma &&
       found.every(f => apart(f.seen, seen) > 0.9 * STEP) &&
       others.every(o => apart(seen, own) < OWN * apart(seen, o));
     if (good) found.push({ hex, seen });
     return good;
   };
-  const ladder = (turn: number): void => {
-    if (turn) take(l, turn);
+  const ladder = (strength: number): void => {
+    if (strength !== 1) take(l, strength);
     for (const way of [-1, 1])
-      for (let n = 1; found.length < STEPS_MAX && take(l + way * n * STEP, turn); n++);
+      for (let n = 1; found.length < STEPS_MAX && take(l + way * n * STEP, strength); n++);
   };
-  ladder(0);
-  if (found.length < STEPS_FEW) for (const way of [-1, 1]) ladder((way * 1.6 * STEP) / chroma);
+  ladder(1);
+  if (found.length < STEPS_FEW) for (const way of [1, -1]) ladder(1 + (way * 1.3 * STEP) / chroma);
   steps = found.sort((x, y) => x.seen[0] - y.seen[0]).map(f => f.hex);
   ladders.set(id, steps);
   return steps;

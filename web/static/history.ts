@@ -41,6 +41,7 @@ const GROUPS: readonly [string, string][] = [
 const SHAPE_WORDS: Record<Shape, string> = { stack: "Stack", lines: "Lines", share: "Share" };
 const UNIT_WORDS: Record<Unit, string> = { bytes: "bit/s on the wire", ip_bytes: "bit/s of IP", packets: "packets/s" };
 const REFRESH_MIN_S = 10;
+const OBSERVED_MIN = 0.95;
 
 export class HistoryPage extends Page {
   readonly element = el("div", { class: "history full" });
@@ -104,8 +105,8 @@ export class HistoryPage extends Page {
       { name: "Amount", number: true },
       { name: "± 95 %", number: true },
       { name: "Share", number: true },
-      { name: "Period before", number: true },
-      { name: "Change", number: true },
+      { name: "Before", number: true, title: "mean rate of the period before" },
+      { name: "Change", number: true, title: "of the mean rate" },
     ]);
     this.totals = new Panel(shell, {
       id: "totals",
@@ -373,12 +374,16 @@ export class HistoryPage extends Page {
     const { unit, hide } = this.shell.view;
     if (!total.value) return "Nothing was seen in this time.";
     const before = this.before && [...this.before.totals.values()].reduce(plus, nothing());
+    const before_s = this.beforeSeconds();
     const unobserved = past.starts.length * past.step_s - observed_s;
     return [
       `${amountWords(unit, total.value)}, ${rateWords(unit, total.value / (observed_s || 1))} in the mean.`,
       before &&
         (before.value
-          ? `The period before had ${amountWords(unit, before.value)}: ${changeWords(total.value, before.value)}.`
+          ? `The period before had ${rateWords(unit, before.value / before_s)}: ${changeWords(total.value / (observed_s || 1), before.value / before_s)}.` +
+            (before_s < OBSERVED_MIN * (past.newest_s - past.from_s)
+              ? ` Of it only ${percent(before_s / (past.to_s - past.from_s))} was observed.`
+              : "")
           : "In the period before nothing was seen."),
       unobserved > past.step_s && `${percent(unobserved / (past.newest_s - past.from_s))} of the time was not observed; means leave it out.`,
       hide.length > 0 && shown.length < past.layers.length && `Hidden in the picture: ${amountWords(unit, total.value - sumOf(shown, past).value)}.`,
@@ -387,8 +392,14 @@ export class HistoryPage extends Page {
       .join(" ");
   }
 
+  /** How much of the period before was observed, up to where this one has come; at least 1. */
+  private beforeSeconds(): number {
+    return Math.max(1, this.before?.covered_s.reduce((a, b) => a + b, 0) ?? 1);
+  }
+
   private showTable(past: Past, total: Amount, observed_s: number, words: string): void {
     const { unit } = this.shell.view;
+    const before_s = this.beforeSeconds();
     const layers = [...past.layers].sort((a, b) => amountOf(b, past).value - amountOf(a, past).value);
     this.table.show(
       layers.map(layer => {
@@ -405,8 +416,8 @@ export class HistoryPage extends Page {
             amountWords(unit, sum.value),
             error(sum.value, halfWidth(sum.variance), sum.samples),
             percent(sum.value / total.value),
-            this.before ? amountWords(unit, before ?? 0) : "",
-            this.before ? changeWords(sum.value, before ?? 0) : "",
+            this.before ? rateWords(unit, (before ?? 0) / before_s) : "",
+            this.before ? changeWords(sum.value / (observed_s || 1), (before ?? 0) / before_s) : "",
           ],
         };
       }),
@@ -435,7 +446,7 @@ export class HistoryPage extends Page {
         { name: "Amount", key: unit, words: amounts, number: true },
         { name: "± 95 %", key: `error_${unit}`, words: amounts, number: true },
         { name: "Samples", key: "samples", number: true },
-        { name: "Period before", key: `before_${unit}`, words: amounts, number: true },
+        { name: "Before", key: `before_${unit}_per_s`, words: rates, number: true },
       ],
       rows: past.layers.map(l => {
         const sum = amountOf(l, past);
@@ -446,7 +457,7 @@ export class HistoryPage extends Page {
           sum.value,
           Math.round(halfWidth(sum.variance)),
           sum.samples,
-          this.before ? (this.before.totals.get(l.id)?.value ?? 0) : null,
+          this.before ? (this.before.totals.get(l.id)?.value ?? 0) / this.beforeSeconds() : null,
         ];
       }),
     };

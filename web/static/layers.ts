@@ -49,6 +49,12 @@ export class Points {
     this.value[i] = this.variance[i] = this.samples[i] = 0;
   }
 
+  /** So many buckets on: the first ones go, the last ones stay to be cleared. */
+  shift(by: number): void {
+    if (!by) return;
+    for (const values of [this.value, this.variance, this.samples]) values.copyWithin(0, by);
+  }
+
   total(): Amount {
     const sum = nothing();
     for (let i = 0; i < this.length; i++) {

@@ -8,6 +8,7 @@ import { both, condition, withCondition } from "./filter.js";
 import { rateWords } from "./format.js";
 import { trafficSources } from "./names.js";
 import { measureNoise, type Noise } from "./noise.js";
+import { Odd } from "./odd.js";
 import { Page, type Shell } from "./page.js";
 import { Recent } from "./recent.js";
 import { recipes } from "./recipes.js";
@@ -34,6 +35,7 @@ export class NowPage extends Page {
   private loading = new AbortController();
   private coverage: CoverageAnswer | null = null;
   private noise: Noise | null = null;
+  private random: TopAnswer | null = null; // the largest unregistered tags
   private arrived_ms = 0;
   private paused = false;
   private failures = 0;
@@ -50,6 +52,7 @@ export class NowPage extends Page {
   private readonly reasons = el("p", { class: "reasons", hidden: true });
   private readonly strip = new Strip();
   private readonly tiles = new Tiles();
+  private readonly odd: Odd;
   private readonly traffic: Traffic;
   private readonly coveragePanel: Coverage;
   private readonly tags: Tags;
@@ -58,6 +61,7 @@ export class NowPage extends Page {
 
   constructor(private readonly shell: Shell) {
     super();
+    this.odd = new Odd(shell);
     this.traffic = new Traffic(shell);
     this.coveragePanel = new Coverage(shell);
     this.tags = new Tags(shell, shell.theme);
@@ -66,6 +70,7 @@ export class NowPage extends Page {
       "div",
       { class: "full", hidden: true },
       this.tiles.element,
+      this.odd.element,
       this.traffic.element,
       el("div", { class: "lower" }, this.coveragePanel.element, this.tags.element),
     );
@@ -238,6 +243,7 @@ export class NowPage extends Page {
         // chosen anew: that asks for itself
         return;
       this.coverage = coverage;
+      this.random = largest;
       this.noise = measureNoise(coverage, largest);
       if (!this.paused) this.coveragePanel.show(coverage, this.words(), params);
     } catch {
@@ -291,14 +297,16 @@ export class NowPage extends Page {
     const silent_ms = performance.now() - this.arrived_ms;
     const to_s = recent.newest_s + (silent_ms > SILENCE_MS ? Math.floor(silent_ms / 1000) : 0);
     const [words, params] = [this.words(), this.params()];
+    const sources = trafficSources(health);
     const source = condition(recent.filter, "source");
     this.tiles.show(
       recent,
       this.coverage,
-      trafficSources(health).find(s => s.name === source),
+      sources.length === 1 ? sources[0] : sources.find(s => s.name === source),
       health?.sources.some(s => s.kind === "firefly_input") ?? false,
     );
-    this.traffic.show(recent, view, to_s, words, params);
+    const layers = this.traffic.show(recent, view, to_s, words, params);
+    this.odd.show(recent, layers, this.coverage, this.random);
     this.tags.show(recent, this.noise, words, params);
     this.showHint(recent);
     this.shell.headline(rateWords(recent.unit, recent.recentValue() / recent.recentSeconds()));

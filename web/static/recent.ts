@@ -60,6 +60,10 @@ export class Recent {
   private readonly kept = new Map<string, Kept>();
   private readonly covered_s: Float64Array;
   private recent: Second[] = [];
+  private readonly drawn = new Map<string, Layer>(); // what layers() handed out
+  private drawn_from_s = 0;
+  private drawn_length = 0;
+  private drawn_newest_s = 0;
 
   constructor(
     readonly range: Range,
@@ -201,20 +205,35 @@ export class Recent {
     return { starts, covered_s };
   }
 
-  /** In their fixed order: experiments and activities by number, unregistered, untagged. */
+  /** In their fixed order: experiments and activities by number, unregistered, untagged. What is handed out is
+   * kept, moved on and changed with the next second. */
   layers(starts: readonly number[]): Layer[] {
-    const layers = new Map<string, Layer>();
-    const slots = starts.map(s => this.slot(s));
+    const first_s = starts[0] ?? 0;
+    const n = starts.length;
+    const moved = (first_s - this.drawn_from_s) / this.step_s;
+    const fits = this.drawn_length === n && moved >= 0 && moved < n && this.drawn_newest_s <= this.newest_s;
+    const from = fits ? Math.max(0, Math.floor((this.drawn_newest_s - 1 - first_s) / this.step_s)) : 0;
+    if (!fits) this.drawn.clear();
+    for (const { points } of this.drawn.values()) {
+      points.shift(moved);
+      for (let i = from; i < n; i++) points.clear(i);
+    }
+    const slots: number[] = [];
+    for (let i = from; i < n; i++) slots.push(this.slot(starts[i] ?? 0));
     for (const { key, points } of this.kept.values()) {
       const id = `${key.experiment_id} ${key.activity_id}`;
-      let layer = layers.get(id);
-      if (!layer) layers.set(id, (layer = tagLayer(key, new Points(starts.length))));
-      slots.forEach((slot, i) => {
+      let layer = this.drawn.get(id);
+      if (!layer) this.drawn.set(id, (layer = tagLayer(key, new Points(n)))); // new: nothing of it is older
+      for (let i = from; i < n; i++) {
+        const slot = slots[i - from] ?? 0;
         const value = points.value[slot] ?? 0;
         if (value) layer.points.add(i, value, points.variance[slot] ?? 0, points.samples[slot] ?? 0);
-      });
+      }
     }
-    return byRank([...layers.values()].filter(l => l.points.value.some(v => v > 0)));
+    this.drawn_from_s = first_s;
+    this.drawn_length = n;
+    this.drawn_newest_s = this.newest_s;
+    return byRank([...this.drawn.values()].filter(l => l.points.value.some(v => v > 0)));
   }
 
   /** Sums over the range and over the last NOW_S seconds, by whatever `name` makes of a key. */

@@ -4,11 +4,20 @@ import type { Paint } from "./colour.js";
 import { svg } from "./dom.js";
 
 export function pattern(ctx: CanvasRenderingContext2D, p: Paint, pixel_ratio: number): CanvasPattern | null {
+  return ctx.createPattern(tile(p, pixel_ratio, null), "repeat");
+}
+
+/** One repetition of a texture; see-through without a ground. */
+export function tile(p: Paint, pixel_ratio: number, ground: string | null): HTMLCanvasElement {
   const unit = Math.round(pixel_ratio * (p.texture === "lines" ? 6 : 8));
-  const tile = document.createElement("canvas");
-  tile.width = tile.height = unit;
-  const c = tile.getContext("2d");
-  if (!c) return null;
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = unit;
+  const c = canvas.getContext("2d");
+  if (!c) return canvas;
+  if (ground) {
+    c.fillStyle = ground;
+    c.fillRect(0, 0, unit, unit);
+  }
   c.strokeStyle = c.fillStyle = p.colour;
   if (p.texture === "dots") {
     c.globalAlpha = 0.25;
@@ -19,7 +28,7 @@ export function pattern(ctx: CanvasRenderingContext2D, p: Paint, pixel_ratio: nu
       c.arc(at, at, unit / 7, 0, 7);
       c.fill();
     }
-    return ctx.createPattern(tile, "repeat");
+    return canvas;
   }
   const rising = p.texture === "hatch";
   c.globalAlpha = rising ? 0.18 : 0.55;
@@ -32,7 +41,7 @@ export function pattern(ctx: CanvasRenderingContext2D, p: Paint, pixel_ratio: nu
     c.lineTo(shift + unit, rising ? 0 : unit);
     c.stroke();
   }
-  return ctx.createPattern(tile, "repeat");
+  return canvas;
 }
 
 export function swatch(p: Paint): SVGElement {

@@ -46,8 +46,9 @@ export class Traffic {
     this.legend.setTheme(theme);
   }
 
-  /** `to_s`: the right edge; `words`: what is shown, in words; `params`: the same for the API. */
-  show(recent: Recent, view: View, to_s: number, words: string, params: Record<string, string>): void {
+  /** `to_s`: the right edge; `words`: what is shown, in words; `params`: the same for the API. Returns what is
+   * in the range, hidden or not. */
+  show(recent: Recent, view: View, to_s: number, words: string, params: Record<string, string>): Layer[] {
     const { starts, covered_s } = recent.buckets();
     const layers = recent.layers(starts);
     const shown = layers.filter(l => !view.hide.includes(l.head.id));
@@ -89,6 +90,7 @@ export class Traffic {
       "data-total": total.value,
       "data-layers": shown.length,
     });
+    return layers;
   }
 }
 
