@@ -437,9 +437,15 @@ static enum relation relation_of_times(int64_t a_utc_us, int64_t b_utc_us, int64
 	return later_us < -tolerance_us ? EARLIER : SAME;
 }
 
-static int is_other_voice(const struct claim *c, const struct firefly *ff)
+/* Does the flow's other end speak, or another program? */
+static int is_other_voice(const struct claim *c, const struct heard *h,
+			  enum claim_provenance provenance)
 {
-	return memcmp(&c->key, &ff->key, sizeof(c->key)) != 0 || c->producer != ff->producer;
+	if (memcmp(&c->key, &h->firefly.key, sizeof(c->key)) != 0 ||
+	    c->producer != h->firefly.producer)
+		return 1;
+	return c->provenance == CLAIM_FROM_END && provenance == CLAIM_FROM_END &&
+	       memcmp(c->sender_ip, h->sender_ip, sizeof(h->sender_ip)) != 0;
 }
 
 /* Without start times to go by. */
@@ -475,7 +481,7 @@ static int is_next(const struct entry *e, const struct heard *h)
 }
 
 /* Is it of an earlier flow with these ends, of this one, or of a later one? */
-static enum relation relation(const struct entry *e, const struct heard *h)
+static enum relation relation(const struct entry *e, const struct heard *h, int is_other)
 {
 	const struct firefly *ff = &h->firefly;
 	const struct claim *claim = &e->claim;
@@ -483,7 +489,7 @@ static enum relation relation(const struct entry *e, const struct heard *h)
 
 	if (start == CLOCK_NEVER || ff->start_utc_us == FIREFLY_TIME_UNKNOWN)
 		return relation_unsaid(e, h);
-	if (is_other_voice(claim, ff) && !is_next(e, h))
+	if (is_other && !is_next(e, h))
 		tolerance_us = WINDOW_US; /* two clocks, two moments of noticing */
 	else if (ff->state == FIREFLY_START && claim->starts)
 		tolerance_us = 0;
@@ -518,6 +524,7 @@ static enum verdict verdict(const struct entry *e, const struct heard *h,
 	const struct claim *claim = &e->claim;
 	int is_stranger = provenance == CLAIM_FROM_STRANGER;
 	int was_stranger = claim->provenance == CLAIM_FROM_STRANGER;
+	int is_other = is_other_voice(claim, h, provenance);
 
 	if (is_stranger && memcmp(claim->sender_ip, h->sender_ip, sizeof(h->sender_ip)) != 0)
 		return STRANGE;
@@ -525,7 +532,7 @@ static enum verdict verdict(const struct entry *e, const struct heard *h,
 		return COPY;
 	if (was_stranger && !is_stranger)
 		return REPLACE;
-	switch (relation(e, h)) {
+	switch (relation(e, h, is_other)) {
 	case EARLIER:
 		return LATE;
 	case LATER:
@@ -533,7 +540,7 @@ static enum verdict verdict(const struct entry *e, const struct heard *h,
 	case SAME:
 		break;
 	}
-	if (is_other_voice(claim, ff))
+	if (is_other)
 		return ff->state != FIREFLY_START && !says_bytes(claim) &&
 				       (ff->src_to_dst_bytes != FIREFLY_BYTES_UNSAID ||
 					ff->dst_to_src_bytes != FIREFLY_BYTES_UNSAID)
@@ -987,27 +994,42 @@ static uint32_t find_one_port(const struct claims *c, const struct flow_key *key
 uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t first_utc_us,
 		     int64_t last_utc_us, uint32_t *how)
 {
-	struct flow_key ordered;
-	uint32_t at;
+	uint32_t at, strangers = TABLE_NONE;
+	struct flow_key k;
+	int knows_hosts;
 
 	*how = 0;
-	table_key(&ordered, key);
-	at = table_find(c->table, &ordered);
-	if (at != TABLE_NONE && is_alive(entry_at(c, at), first_utc_us, last_utc_us))
-		return at;
+	if (!table_count(c->table))
+		return TABLE_NONE;
+	/* nearly every flow: nobody claims anything between its hosts */
+	knows_hosts = claim_index_key(&k, CLAIM_BY_HOSTS, key) == 0 &&
+		      claim_index_first(c->index, CLAIM_BY_HOSTS, &k) != CLAIM_INDEX_NONE;
+	if (knows_hosts) {
+		table_key(&k, key);
+		at = table_find(c->table, &k);
+		if (at != TABLE_NONE && is_alive(entry_at(c, at), first_utc_us, last_utc_us)) {
+			if (claims_at(c, at)->provenance != CLAIM_FROM_STRANGER)
+				return at;
+			strangers = at; /* unless somebody else's fits */
+		}
+	}
 	at = find_by(c, CLAIM_BY_NAT, key, first_utc_us, last_utc_us);
 	if (at != TABLE_NONE) {
 		*how = FLOW_NAT;
 		return at;
 	}
+	if (!knows_hosts)
+		return TABLE_NONE;
 	at = find_one_port(c, key, first_utc_us, last_utc_us);
-	if (at != TABLE_NONE) {
+	if (at != TABLE_NONE &&
+	    (strangers == TABLE_NONE || claims_at(c, at)->provenance != CLAIM_FROM_STRANGER)) {
 		*how = FLOW_ONE_PORT;
 		return at;
 	}
-	if (find_by(c, CLAIM_BY_HOSTS, key, first_utc_us, last_utc_us) != TABLE_NONE)
+	if (strangers == TABLE_NONE &&
+	    find_by(c, CLAIM_BY_HOSTS, key, first_utc_us, last_utc_us) != TABLE_NONE)
 		*how = FLOW_SAME_HOSTS;
-	return TABLE_NONE;
+	return strangers;
 }
 
 /* --- handing over ------------------------------------------------------------------------------- */

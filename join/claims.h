@@ -22,7 +22,8 @@ int claims_configure(struct claims *c, const struct claims_config *cfg);
 void claims_set_registered(struct claims *c, const struct scitag_set *registered);
 
 /* Called once for each claim, when it is over (and an ended one was kept JOIN_WINDOW_S) or replaced, before it
- * leaves the table. It may call claims_at and claims_odd. */
+ * leaves the table. It may ask and tell of claims (claims_at, _find, _joined, _odd),
+ * but let none be heard and no time pass. */
 typedef void (*claim_over)(void *arg, uint32_t at, const struct claim *c);
 
 /* A firefly: makes, updates, closes or supersedes. Copies (to the destination and to collectors, within
@@ -38,7 +39,7 @@ struct claim *claims_at(const struct claims *c, uint32_t at);
 /* The claim for a flow of this key (either orientation), alive within JOIN_WINDOW_S of [first, last]:
  * by 5-tuple, then by its public address (NAT), then, of senders that may not know a port (dCache; StoRM through
  * flowd), by addresses and one port, if only one fits. *how gets FLOW_NAT or FLOW_ONE_PORT, or FLOW_SAME_HOSTS when
- * nothing fits but the addresses. TABLE_NONE. */
+ * nothing fits but the addresses. What a stranger says counts only when nothing of an end or a relay fits. TABLE_NONE. */
 uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t first_utc_us,
 		     int64_t last_utc_us, uint32_t *how);
 /* A flow was seen for it: keeps it from being evicted early and alive while packets come. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "join/claims.h"
 #include "tests/unit/claims_bed.h"
 #include "tests/unit/shared.h"
 
@@ -406,6 +407,22 @@ static void the_other_end_speaks_of_the_same_flow(void **state)
 	theirs.firefly.key = bed_key(CLIENT, 40000, SERVER, 1094);
 	bed_hear(&bed, from(theirs, CLIENT));
 	assert_int_equal(status().begun, 2);
+}
+
+/* A pipe's writer at the receiving site names the remote sender as source, as the sending site does itself. */
+static void two_ends_may_name_the_same_source(void **state)
+{
+	uint32_t n = bed_hear(&bed, bed_start(T0));
+
+	(void)state;
+	assert_int_equal(bed_hear(&bed, from(bed_start(T0 + 300000), CLIENT)), n);
+	assert_int_equal(at(n)->start_utc_us, T0);
+	bed_hear(&bed, bed_ongoing(T0, T0 + S(10), 5000));
+	bed_hear(&bed, from(bed_end(T0 + 300000, T0 + S(19), 9000), CLIENT));
+	assert_int_equal(at(n)->state, CLAIM_OPEN);
+	bed_hear(&bed, bed_end(T0, T0 + S(20), 10000));
+	assert_int_equal(claim_bytes(at(n)), 10000);
+	assert_int_equal(status().begun, 1);
 }
 
 /* flowd says no bytes; dCache at the other end does. */
@@ -1078,6 +1095,7 @@ int main(void)
 		TEST(dcache_end_closes_though_its_start_differs),
 		TEST(an_end_without_start_time_closes_what_is_open),
 		TEST(the_other_end_speaks_of_the_same_flow),
+		TEST(two_ends_may_name_the_same_source),
 		TEST(the_end_that_knows_the_bytes_leads),
 		TEST(a_stranger_changes_nothing_of_a_good_claim),
 		TEST(an_end_takes_over_from_a_stranger),

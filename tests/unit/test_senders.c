@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "join/senders.h"
+#include "join/claims.h"
 #include "tests/unit/claims_bed.h"
 
 static struct senders *senders;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "join/ledger.h"
 #include "join/spread.h"
+#include "join/claims.h"
 #include "tests/unit/claims_bed.h"
 
 static struct spread_part parts[SPREAD_PARTS_MAX];
