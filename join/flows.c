@@ -135,12 +135,12 @@ static void make_room(struct flows *f, flow_over over, void *arg)
 	}
 }
 
-static struct flow_record *add(struct flows *f, const struct flow_key *key, uint32_t now_s,
+static struct flow_record *add(struct flows *f, const struct flow_place *place, uint32_t now_s,
 			       uint32_t *at)
 {
 	struct flow_record *r;
 
-	*at = table_add(f->table, key);
+	*at = table_add_hashed(f->table, &place->key, place->hash);
 	r = table_record(f->table, *at);
 	r->claim = TABLE_NONE;
 	r->begun_s = r->search_s = now_s;
@@ -249,17 +249,28 @@ static int see_point(const struct flows *f, struct flow_side *side, const struct
 	return 1;
 }
 
-struct flow_sighting flows_see(struct flows *f, const struct seen *s, uint32_t now_s,
-			       flow_over over, void *arg)
+void flows_place(const struct flows *f, const struct seen *s, struct flow_place *place)
 {
-	struct flow_sighting sighting = {0};
+	place->way = (uint8_t)table_key(&place->key, &s->key);
+	place->hash = table_hash(f->table, &place->key);
+	table_fetch_slot(f->table, place->hash);
+}
+
+void flows_fetch(const struct flows *f, const struct flow_place *place)
+{
+	table_fetch_record(f->table, place->hash);
+}
+
+struct flow_sighting flows_see(struct flows *f, const struct seen *s,
+			       const struct flow_place *place, uint32_t now_s, flow_over over,
+			       void *arg)
+{
+	struct flow_sighting sighting = {.way = place->way};
 	struct flow_record *r;
 	struct flow_side *side;
 	struct flow_way *way;
-	struct flow_key key;
 
-	sighting.way = (uint8_t)table_key(&key, &s->key);
-	sighting.at = table_find(f->table, &key);
+	sighting.at = table_find_hashed(f->table, &place->key, place->hash);
 	r = sighting.at == TABLE_NONE ? NULL : table_record(f->table, sighting.at);
 	if (r && is_another(r, s, now_s)) {
 		f->ended++;
@@ -269,7 +280,7 @@ struct flow_sighting flows_see(struct flows *f, const struct seen *s, uint32_t n
 	if (!r) {
 		if (table_count(f->table) == table_max(f->table))
 			make_room(f, over, arg);
-		r = add(f, &key, now_s, &sighting.at);
+		r = add(f, place, now_s, &sighting.at);
 		sighting.is_new = 1;
 	}
 	side = &r->side[sighting.way];

@@ -67,9 +67,18 @@ struct flow_sighting {
 	uint8_t is_new;   /* a new record; its sites are not set */
 	uint8_t is_point; /* its bytes are the flow's: of each way those of one source */
 };
+/* Where its record is to be found: first where, then, a while later, what is there is fetched. */
+struct flow_place {
+	struct flow_key key; /* in the table's order */
+	uint32_t hash;
+	uint8_t way;
+};
+void flows_place(const struct flows *f, const struct seen *s, struct flow_place *place);
+void flows_fetch(const struct flows *f, const struct flow_place *place);
 /* Take a sighting into its flow. `now_s`: the bucket's second, never 0. */
-struct flow_sighting flows_see(struct flows *f, const struct seen *s, uint32_t now_s,
-			       flow_over over, void *arg);
+struct flow_sighting flows_see(struct flows *f, const struct seen *s,
+			       const struct flow_place *place, uint32_t now_s, flow_over over,
+			       void *arg);
 /* End what is idle, let go what has ended; a bounded number. */
 void flows_tick(struct flows *f, uint32_t now_s, flow_over over, void *arg);
 

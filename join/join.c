@@ -19,6 +19,7 @@
 #define SEARCH_MAX_S 60   /* between two looks for a flow's claim */
 #define UNMARKED_S   10   /* a marker has so long after the claim */
 #define LOCK_RECORDS 4096 /* looked at before the lock is given up for a moment */
+#define PLACES_AHEAD 16   /* sightings whose memory is fetched */
 #define ROW_CLASSES  3    /* of flow rows: joined, tagged, others */
 
 /* What became of a claim on the wire; by the claim's number. */
@@ -29,7 +30,7 @@ struct claim_flow {
 };
 /* A sighting of a joined flow, to be graded when all were taken. */
 struct joined_sighting {
-	uint32_t seen; /* its place in the second */
+	uint32_t seen; /* its number in the second */
 	struct flow_sighting sighting;
 };
 struct join {
@@ -48,7 +49,7 @@ struct join {
 	enum drop_local drop_local;
 	uint32_t now_s;
 
-	uint32_t *order; /* places of the second's sightings by rank */
+	uint32_t *order; /* numbers of the second's sightings by rank */
 	struct joined_sighting *joined;
 	size_t order_cap, joined_cap, n_joined;
 	struct flow_row *rows[ROW_CLASSES];
@@ -381,8 +382,9 @@ static void make_row(const struct flow_view *v, struct flow_row *row)
 		return;
 	row->start_utc_us = c->start_utc_us;
 	row->end_utc_us = c->end_utc_us;
-	row->claimed_bytes[is_turned(&f->key, &c->key)] = c->src_to_dst_bytes;
-	row->claimed_bytes[!is_turned(&f->key, &c->key)] = c->dst_to_src_bytes;
+	row->claim_turned = (uint8_t)is_turned(&f->key, &c->key);
+	row->claimed_bytes[row->claim_turned] = c->src_to_dst_bytes;
+	row->claimed_bytes[!row->claim_turned] = c->dst_to_src_bytes;
 	row->rtt_us = c->rtt_us;
 	row->claim_experiment = c->tag.experiment;
 	row->claim_activity = c->tag.activity;
@@ -523,7 +525,7 @@ static int grow(void **array, size_t *cap, size_t n, size_t item_bytes)
 	return 0;
 }
 
-/* Places by rank, each rank in the order of the second. NULL: they are in order, or there is no memory and they
+/* Numbers by rank, each rank in the order of the second. NULL: they are in order, or there is no memory and they
  * have to do. */
 static const uint32_t *sort_by_rank(struct join *j, const struct seen *seen, size_t n)
 {
@@ -559,7 +561,8 @@ static int add_pair(struct join *j, const struct flow_record *r, int way, const 
 			 scitag_set_has(&j->registered, tag));
 }
 
-static int see(struct join *j, const struct seen *s, uint32_t place)
+static int see(struct join *j, const struct seen *s, const struct flow_place *place,
+	       uint32_t number)
 {
 	struct flow_sighting sighting;
 	struct flow_record *r;
@@ -571,7 +574,7 @@ static int see(struct join *j, const struct seen *s, uint32_t place)
 		j->seen_local++;
 		return 0;
 	}
-	sighting = flows_see(j->flows, s, j->now_s, on_flow_over, j);
+	sighting = flows_see(j->flows, s, place, j->now_s, on_flow_over, j);
 	r = flows_at(j->flows, sighting.at);
 	if (sighting.is_new || r->sites_version != j->sites_version)
 		find_sites(j, r);
@@ -582,8 +585,32 @@ static int see(struct join *j, const struct seen *s, uint32_t place)
 					 : 0;
 	if (grow((void **)&j->joined, &j->joined_cap, j->n_joined + 1, sizeof(*j->joined)))
 		return -ENOMEM;
-	j->joined[j->n_joined++] = (struct joined_sighting){.seen = place, .sighting = sighting};
+	j->joined[j->n_joined++] = (struct joined_sighting){.seen = number, .sighting = sighting};
 	return 0;
+}
+
+/* All sightings, with the memory of those to come on its way. */
+static int see_all(struct join *j, const struct seen *seen, size_t n)
+{
+	const uint32_t *order = sort_by_rank(j, seen, n);
+	struct flow_place places[PLACES_AHEAD];
+	int err = 0;
+
+	for (size_t i = 0; i < n + PLACES_AHEAD; i++) {
+		struct flow_place *place = &places[i % PLACES_AHEAD];
+		const size_t now = i - PLACES_AHEAD;
+
+		if (i >= PLACES_AHEAD) {
+			const uint32_t number = order ? order[now] : (uint32_t)now;
+
+			err = see(j, &seen[number], place, number) ? -ENOMEM : err;
+		}
+		if (i < n)
+			flows_place(j->flows, &seen[order ? order[i] : i], place);
+		if (i >= PLACES_AHEAD / 2 && i - PLACES_AHEAD / 2 < n)
+			flows_fetch(j->flows, &places[(i - PLACES_AHEAD / 2) % PLACES_AHEAD]);
+	}
+	return err;
 }
 
 /* Now that both ways of its flow are known. */
@@ -674,8 +701,7 @@ static int hand_over(struct join *j, struct bucket *b)
 int join_second(struct join *j, struct bucket *b, const struct seen *seen, size_t n_seen,
 		const struct heard *heard, size_t n_heard)
 {
-	const uint32_t *order;
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&j->lock);
 	if (b->start_utc_s > j->now_s) /* never back: a clock that was set stands still here */
@@ -683,12 +709,7 @@ int join_second(struct join *j, struct bucket *b, const struct seen *seen, size_
 	j->n_joined = 0;
 	for (size_t i = 0; i < n_heard; i++)
 		hear(j, &heard[i]);
-	order = sort_by_rank(j, seen, n_seen);
-	for (size_t i = 0; i < n_seen; i++) {
-		const uint32_t place = order ? order[i] : (uint32_t)i;
-
-		err = see(j, &seen[place], place) ? -ENOMEM : err;
-	}
+	err = see_all(j, seen, n_seen);
 	regrade_begin(j->regrade, b);
 	for (size_t i = 0; i < j->n_joined; i++)
 		err = grade(j, &seen[j->joined[i].seen], &j->joined[i].sighting) ? -ENOMEM : err;

@@ -8,7 +8,8 @@
 #include "join/siphash.h"
 #include "join/table.h"
 
-#define FREE TABLE_CLASSES /* the class of a place without a record */
+#define FREE             TABLE_CLASSES /* the class of a place without a record */
+#define CACHE_LINE_BYTES 64
 
 struct slot {
 	uint32_t hash;
@@ -89,7 +90,7 @@ int table_key(struct flow_key *out, const struct flow_key *key)
 	return 1;
 }
 
-static uint32_t hash_of(const struct table *t, const struct flow_key *key)
+uint32_t table_hash(const struct table *t, const struct flow_key *key)
 {
 	return (uint32_t)siphash(t->secret, key, sizeof(*key));
 }
@@ -101,10 +102,31 @@ void *table_record(const struct table *t, uint32_t at)
 	return t->records + (size_t)at * t->record_bytes;
 }
 
+void table_fetch_slot(const struct table *t, uint32_t hash)
+{
+	__builtin_prefetch(&t->slots[hash & t->mask]);
+}
+
+void table_fetch_record(const struct table *t, uint32_t hash)
+{
+	const struct slot *s = &t->slots[hash & t->mask];
+	const uint8_t *record;
+
+	if (!s->at || s->hash != hash)
+		return;
+	record = t->records + (size_t)(s->at - 1) * t->record_bytes;
+	__builtin_prefetch(&t->links[s->at - 1], 1);
+	for (uint32_t i = 0; i < t->record_bytes; i += CACHE_LINE_BYTES)
+		__builtin_prefetch(record + i, 1);
+}
+
 uint32_t table_find(const struct table *t, const struct flow_key *key)
 {
-	const uint32_t hash = hash_of(t, key);
+	return table_find_hashed(t, key, table_hash(t, key));
+}
 
+uint32_t table_find_hashed(const struct table *t, const struct flow_key *key, uint32_t hash)
+{
 	for (uint32_t s = hash & t->mask; t->slots[s].at; s = (s + 1) & t->mask) {
 		const uint32_t at = t->slots[s].at - 1;
 
@@ -145,7 +167,11 @@ static void link_newest(struct table *t, uint32_t at, unsigned int class_)
 
 uint32_t table_add(struct table *t, const struct flow_key *key)
 {
-	const uint32_t hash = hash_of(t, key);
+	return table_add_hashed(t, key, table_hash(t, key));
+}
+
+uint32_t table_add_hashed(struct table *t, const struct flow_key *key, uint32_t hash)
+{
 	uint32_t at = t->free, s = hash & t->mask;
 	uint8_t *record;
 

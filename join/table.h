@@ -26,6 +26,12 @@ int table_key(struct flow_key *out, const struct flow_key *key);
 uint32_t table_find(const struct table *t, const struct flow_key *key); /* TABLE_NONE */
 /* A zeroed record with this key, newest of class 0. The table must not be full and not have it. */
 uint32_t table_add(struct table *t, const struct flow_key *key);
+/* The same in steps, for who knows what he will look for next: memory is on its way meanwhile. */
+uint32_t table_hash(const struct table *t, const struct flow_key *key);
+void table_fetch_slot(const struct table *t, uint32_t hash);
+void table_fetch_record(const struct table *t, uint32_t hash); /* what the slot has */
+uint32_t table_find_hashed(const struct table *t, const struct flow_key *key, uint32_t hash);
+uint32_t table_add_hashed(struct table *t, const struct flow_key *key, uint32_t hash);
 void table_remove(struct table *t, uint32_t at);
 /* NULL: nothing has this number. Numbers are below table_max. */
 void *table_record(const struct table *t, uint32_t at);
