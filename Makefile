@@ -24,7 +24,7 @@ CSTD     := -std=gnu11 -pthread -fno-strict-aliasing
 HARDEN   := -fstack-protector-strong -fPIE
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDLIBS   := -Wl,--as-needed -lpcap -lxdp -lbpf -lsqlite3 -lmicrohttpd -ljansson -lyaml -lcurl \
-            -lmaxminddb -lsystemd -lz -lpthread -lm
+            -lmaxminddb -lnettle -lsystemd -lz -lpthread -lm
 
 # --- rooms: who needs whom, for linking (style: the include map) -------------------------------
 ROOMS := base wire sflow firefly registry xdp store join web observer marker cli

@@ -313,7 +313,8 @@ CREATE TABLE IF NOT EXISTS flows (
 	producer INTEGER NOT NULL,
 	provenance INTEGER NOT NULL,
 	sender TEXT,
-	application INTEGER NOT NULL
+	application INTEGER NOT NULL,
+	claim_turned INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS flows_by_end ON flows (ended_utc_s);
 CREATE INDEX IF NOT EXISTS flows_by_tag ON flows (experiment, activity, ended_utc_s);

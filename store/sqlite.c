@@ -308,7 +308,7 @@ static const char *const statement_text[ST_ADD] = {
 	[ST_FLOW] =
 		"INSERT INTO flows VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
 		"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-		"?, ifnull((SELECT id FROM applications WHERE name = ?), 0))",
+		"?, ifnull((SELECT id FROM applications WHERE name = ?), 0), ?)",
 };
 /* Add a row to a bucket of a level. */
 static const char *const add_text[TABLES] = {

@@ -290,7 +290,7 @@ static int64_t number_or(struct sqlite3_stmt *st, int at, int64_t none)
 	"wire_activity, back_carrier, back_experiment, back_activity, claim_experiment, "         \
 	"claim_activity, start_utc_us, end_utc_us, claimed_bytes, claimed_back_bytes, rtt_us, "   \
 	"oddities, producer, provenance, sender, "                                                \
-	"(SELECT name FROM applications WHERE id = application)"
+	"(SELECT name FROM applications WHERE id = application), claim_turned"
 
 static void read_flow(struct flow_row *f, struct sqlite3_stmt *st)
 {
@@ -319,6 +319,7 @@ static void read_flow(struct flow_row *f, struct sqlite3_stmt *st)
 		.oddities = (uint32_t)sqlite3_column_int64(st, 35),
 		.producer = (uint8_t)sqlite3_column_int(st, 36),
 		.provenance = (uint8_t)sqlite3_column_int(st, 37),
+		.claim_turned = (uint8_t)sqlite3_column_int(st, 40),
 	};
 	read_ip(f->key.src_ip, st, 0);
 	read_ip(f->key.dst_ip, st, 1);

@@ -356,6 +356,7 @@ static int put_flow(struct db *db, int64_t utc_s, const struct flow_row *f)
 		bind_ip(st, 43, f->sender_ip, sender);
 	sqlite3_bind_text(st, 44, f->application,
 			  (int)strnlen(f->application, sizeof(f->application)), SQLITE_STATIC);
+	sqlite3_bind_int64(st, 45, f->claim_turned);
 	return step(db, st);
 }
 

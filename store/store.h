@@ -113,6 +113,7 @@ struct flow_row {
 	uint8_t carrier[2];
 	uint8_t grade, state;
 	uint8_t producer, provenance; /* 0 none */
+	uint8_t claim_turned;         /* its sender calls key.dst the source */
 	uint8_t sender_ip[16];
 	char application[32];
 };

@@ -1,5 +1,6 @@
 /* Parameters, routes, and the way from one to the other. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -45,17 +46,8 @@ static int read_group(struct question *q, const char *text, struct answer *out)
 	const char *bad, *near, *names[DIM_COUNT];
 	size_t bad_len;
 
-	if (query_group(&q->group, text, &bad, &bad_len) == 0) {
-		for (int d = DIM_SRC_SITE; d < DIM_COUNT; d++) {
-			if (!(q->group & 1u << d))
-				continue;
-			answer_problem(out, 400, "group", -1,
-				       "group: %s is reserved, nothing is recorded by it yet",
-				       dim_name(d));
-			return -EINVAL;
-		}
+	if (query_group(&q->group, text, &bad, &bad_len) == 0)
 		return 0;
-	}
 	for (int d = 0; d < DIM_COUNT; d++)
 		names[d] = dim_name(d);
 	near = query_nearest(bad, bad_len, names, DIM_COUNT);
@@ -79,8 +71,11 @@ static int read_filter(struct question *q, const char *text, struct answer *out)
 	return -EINVAL;
 }
 
-static const char *const units[] = {
-	[UNIT_BYTES] = "bytes", [UNIT_IP_BYTES] = "ip_bytes", [UNIT_PACKETS] = "packets", NULL};
+static const char *const units[] = {[UNIT_BYTES] = "bytes",
+				    [UNIT_IP_BYTES] = "ip_bytes",
+				    [UNIT_PACKETS] = "packets",
+				    [UNIT_END_BYTES] = "end_bytes",
+				    NULL};
 
 static int read_unit(struct question *q, const char *text, struct answer *out)
 {
@@ -90,7 +85,7 @@ static int read_unit(struct question *q, const char *text, struct answer *out)
 			return 0;
 		}
 	}
-	answer_problem(out, 400, "unit", -1, "unit: bytes, ip_bytes or packets");
+	answer_problem(out, 400, "unit", -1, "unit: bytes, ip_bytes, packets or end_bytes");
 	return -EINVAL;
 }
 
@@ -108,6 +103,148 @@ static int read_value(struct question *q, const char *text, struct answer *out)
 	return 0;
 }
 
+/* One of `names` (NULL-terminated), or a problem that lists them. */
+static int read_choice(int *value, const char *parameter, const char *text,
+		       const char *const *names, struct answer *out)
+{
+	char all[256] = "";
+
+	for (int i = 0; names[i]; i++) {
+		size_t len = strlen(all);
+
+		if (!strcmp(names[i], text)) {
+			*value = i;
+			return 0;
+		}
+		snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "",
+			 *names[i] ? names[i] : "nothing");
+	}
+	answer_problem(out, 400, parameter, -1, "%s: one of %s", parameter, all);
+	return -EINVAL;
+}
+
+/* A comma list of names to bits. */
+static int read_bits(uint32_t *bits, const char *parameter, const char *text,
+		     const char *(*name)(unsigned int bit), unsigned int n, struct answer *out)
+{
+	for (const char *at = text; *at;) {
+		size_t len = strcspn(at, ",");
+		unsigned int bit = 0;
+
+		while (bit < n && (strlen(name(bit)) != len || strncmp(name(bit), at, len)))
+			bit++;
+		if (bit == n) {
+			const char *names[32], *near;
+
+			for (bit = 0; bit < n; bit++)
+				names[bit] = name(bit);
+			near = query_nearest(at, len, names, n);
+			answer_problem(out, 400, parameter, at - text,
+				       "%s: there is no \"%.*s\"%s%s%s", parameter,
+				       (int)(len < 64 ? len : 64), at,
+				       near ? "; did you mean \"" : "", near ? near : "",
+				       near ? "\"?" : "");
+			return -EINVAL;
+		}
+		*bits |= 1u << bit;
+		at += len + (at[len] == ',');
+	}
+	return 0;
+}
+
+static int read_grade(struct question *q, const char *text, struct answer *out)
+{
+	return read_bits(&q->grades, "grade", text, grade_name, GRADE_COUNT, out);
+}
+
+static const char *oddity_name(unsigned int bit)
+{
+	return claim_oddity_name(bit);
+}
+
+static int read_oddity(struct question *q, const char *text, struct answer *out)
+{
+	return read_bits(&q->oddities, "oddity", text, oddity_name, CLAIM_ODDITIES, out);
+}
+
+static const char *const claim_choices[] = {"", "yes", "no", NULL};
+
+static int read_claim(struct question *q, const char *text, struct answer *out)
+{
+	int which = 0, err = read_choice(&which, "claim", text, claim_choices, out);
+
+	q->has_claim = which == 2 ? -1 : which;
+	return err;
+}
+
+static const char *const orders[] = {[FLOW_BY_BYTES] = "bytes",
+				     [FLOW_BY_RATE] = "rate",
+				     [FLOW_BY_NEWEST] = "newest",
+				     [FLOW_BY_DURATION] = "duration",
+				     NULL};
+
+static int read_order(struct question *q, const char *text, struct answer *out)
+{
+	int order = 0, err = read_choice(&order, "order", text, orders, out);
+
+	q->order = (enum flow_order)order;
+	return err;
+}
+
+static const char *const ages[] = {
+	[FLOWS_ACTIVE] = "active", [FLOWS_RECENT] = "recent", [FLOWS_ENDED] = "ended", NULL};
+
+static int read_state(struct question *q, const char *text, struct answer *out)
+{
+	int age = 0, err = read_choice(&age, "state", text, ages, out);
+
+	q->age = (enum flow_age)age;
+	return err;
+}
+
+static const char *const formats[] = {
+	[EXPORT_JSON] = "json", [EXPORT_CSV] = "csv", [EXPORT_NDJSON] = "ndjson", NULL};
+
+static int read_format(struct question *q, const char *text, struct answer *out)
+{
+	int format = 0, err = read_choice(&format, "format", text, formats, out);
+
+	q->format = (enum export_format)format;
+	return err;
+}
+
+static const char *const field_choices[] = {"own", "collector", NULL};
+
+static int read_fields(struct question *q, const char *text, struct answer *out)
+{
+	return read_choice(&q->collector_fields, "fields", text, field_choices, out);
+}
+
+static const char *const kinds[] = {"duration", "bytes", NULL};
+
+static int read_kind(struct question *q, const char *text, struct answer *out)
+{
+	int kind = 0, err = read_choice(&kind, "kind", text, kinds, out);
+
+	q->kind = kind ? HISTOGRAM_BYTES : HISTOGRAM_DURATION_MS;
+	return err;
+}
+
+static const char *const bin_choices[] = {"no", "yes", NULL};
+
+static int read_bins(struct question *q, const char *text, struct answer *out)
+{
+	return read_choice(&q->bins, "bins", text, bin_choices, out);
+}
+
+static int read_flow_limit(struct question *q, const char *text, struct answer *out)
+{
+	if (query_number(&q->limit, text, 1, API_FLOWS_MAX) == 0)
+		return 0;
+	answer_problem(out, 400, "limit", -1, "limit: a number from 1 to %d", API_FLOWS_MAX);
+	return -EINVAL;
+}
+
 #define PARAM(id, type, default_text, choices, text)                             \
 	static const struct api_param param_##id = {#id,  text,    default_text, \
 						    type, choices, read_##id}
@@ -121,15 +258,44 @@ PARAM(step, "string", "auto", NULL,
       "seconds. `auto`: 1 s when the range lies in the newest 15 minutes, else at most 720 "
       "points. The answer's step_s is larger where only that is kept.");
 PARAM(group, "string", "experiment,activity", NULL,
-      "Comma list of experiment, activity, grade, carrier, family, direction, source. "
-      "Empty: one sum.");
+      "Comma list of experiment, activity, grade, carrier, family, direction, source, src_site, "
+      "dst_site, application. Empty: one sum. Sites are not recorded together with carrier, "
+      "direction and source; applications, which claims have, with family, experiment and activity "
+      "only.");
 PARAM(filter, "string", "", NULL, "Filter language, e.g. `experiment=cms and family=6`.");
-PARAM(unit, "string", "bytes", units, "What is counted.");
+PARAM(unit, "string", "bytes", units,
+      "What is counted. `end_bytes`, of claims only: bytes as the firefly collectors book them, "
+      "all at "
+      "the END.");
 PARAM(limit, "integer", API_LIMIT_DEFAULT, NULL,
       "Series kept, by bytes; the rest is summed into one. 1 to 2000.");
 PARAM(value, "string", NULL, NULL,
       "A flow label (`0x30038`), option bytes in hexadecimal, a scitag number (`206`), or a pair "
       "(`3.14`, `cms:Analysis Input`).");
+
+PARAM(grade, "string", "", NULL,
+      "Comma list of untagged, unregistered, registered, confirmed, disagree, claimed. Empty: "
+      "all.");
+PARAM(claim, "string", "", claim_choices, "Only flows with a claim, or without one.");
+PARAM(oddity, "string", "", NULL,
+      "Comma list of what is odd about a claim (reversed_ends, dead_number, ...): any of these.");
+PARAM(order, "string", "bytes", orders, "What comes first.");
+PARAM(state, "string", "recent", ages,
+      "`active`; `recent`: these, and what ended within a minute, and claims without a flow; "
+      "`ended`: "
+      "from the database, within `from` and `to`.");
+PARAM(format, "string", "json", formats,
+      "`csv` (RFC 4180) and `ndjson` (an object a line) have the rows only.");
+PARAM(fields, "string", "own", field_choices,
+      "`collector`: members named as the firefly collectors name them.");
+PARAM(kind, "string", "duration", kinds,
+      "Of what: durations of flows, or their bytes, as claimed.");
+PARAM(bins, "string", "no", bin_choices, "The counts behind the quantiles, too.");
+static const struct api_param param_flow_limit = {
+	"limit", "Flows at most. 1 to 10000.", "100", "integer", NULL, read_flow_limit};
+static const struct api_param param_tag_group = {
+	"group",   "experiment, activity, both, or empty: one row.", "experiment", "string", NULL,
+	read_group};
 
 /* --- routes ------------------------------------------------------------------------------ */
 
@@ -141,7 +307,8 @@ PARAM(value, "string", NULL, NULL,
 
 #define SHAPE_ROW_KEY                                                                         \
 	"key:{experiment_id?:i experiment?:s activity_id?:i activity?:s grade?:s carrier?:s " \
-	"family?:i direction?:s source?:s} "
+	"family?:i direction?:s source?:s src_site?:s dst_site?:s application?:s} "
+#define SHAPE_TAG "experiment_id:i experiment:s activity_id:i activity:s "
 #define SHAPE_SOURCES                                                                             \
 	"sources:[{id:i name:s kind:s unit:s up:b detail:s parent:s? received:i accepted:i "      \
 	"rejected:{*:i} dropped:{*:i} bytes:i first_seen:t? last_seen:t? lost?:i agent_drops?:i " \
@@ -151,12 +318,14 @@ PARAM(value, "string", NULL, NULL,
 const struct api_route api_routes[] = {
 	{"/api/v1/series", "Traffic over time", TYPE_JSON,
 	 "{from:t to:t step_s:i group:[s] unit:s "
-	 "series:[{" SHAPE_ROW_KEY "rest:b bytes?:[i] ip_bytes?:[i] packets?:[i] error_bytes?:[i] "
+	 "series:[{" SHAPE_ROW_KEY "rest:b bytes?:[i] ip_bytes?:[i] packets?:[i] end_bytes?:[i] "
+	 "error_bytes?:[i] "
 	 "samples:[i] total:i total_error?:i}] gaps:[{from:t to:t reason:s}]}",
 	 TRAFFIC_PARAMS, answer_series},
 	{"/api/v1/top", "Traffic of a range, largest first", TYPE_JSON,
 	 "{from:t to:t group:[s] unit:s rows:[{" SHAPE_ROW_KEY
-	 "bytes:i error_bytes:i ip_bytes:i packets:i samples:i share:n rest:b}]}",
+	 "bytes:i error_bytes?:i ip_bytes?:i packets?:i samples?:i end_bytes?:i starts?:i ends?:i "
+	 "share:n rest:b}]}",
 	 TRAFFIC_PARAMS, answer_top},
 	{"/api/v1/coverage", "How much is tagged, how well, and the noise floor", TYPE_JSON,
 	 "{from:t to:t bytes:i packets:i "
@@ -169,6 +338,45 @@ const struct api_route api_routes[] = {
 	 "registered_label_pairs:i expected_registered_bytes:n share:n} "
 	 "tagged_share:n tagged_share_corrected:n}",
 	 PARAMS(&param_from, &param_to, &param_filter), answer_coverage},
+	{"/api/v1/flows", "Flows of the moment, and those that ended", TYPE_JSON,
+	 "{now:t matching:i flows:[{src:s src_port:i dst:s dst_port:i protocol:s family:i state:s "
+	 "seen:b grade:s why:s evidence:[s] " SHAPE_TAG "carrier:s label:s? direction:s bytes:i "
+	 "error_bytes:i packets:i samples:i bytes_per_s:n? first:t? last:t? duration_s:n? "
+	 "src_site:s dst_site:s point:s points:i "
+	 "back:{" SHAPE_TAG "carrier:s label:s? bytes:i error_bytes:i packets:i samples:i} "
+	 "claim:{" SHAPE_TAG "sender:s producer:s provenance:s state:s start:t? end:t? "
+	 "bytes_src_to_dst:i? bytes_dst_to_src:i? turned:b rtt_s:n? application:s "
+	 "oddities:[s]}?}]}",
+	 PARAMS(&param_filter, &param_grade, &param_claim, &param_oddity, &param_order,
+		&param_flow_limit, &param_state, &param_from, &param_to, &param_format,
+		&param_fields),
+	 answer_flows},
+	{"/api/v1/agreement", "Wire tags against claimed ones, and who claims", TYPE_JSON,
+	 "{now:t cells:[{wire:{" SHAPE_TAG "} claim:{" SHAPE_TAG "} verdict:s flows:i bytes:i "
+	 "flows_1h:i bytes_1h:i}] senders_known:i "
+	 "senders:[{sender:s producer:s provenance:s first_heard:t? last_heard:t? fireflies:i "
+	 "duplicates:i claims:i joined:i confirmed:i disagree:i claimed:i claimed_bytes:i "
+	 "seen_bytes:i clock_offset_s:n? oddities:[{oddity:s hint:s claims:i "
+	 "flows:[{src:s src_port:i dst:s dst_port:i protocol:s}]}]}]}",
+	 PARAMS(&param_limit), answer_agreement},
+	{"/api/v1/sites", "Pairs of sites by experiment", TYPE_JSON,
+	 "{from:t to:t bytes:i matching:i pairs:[{src_site:s dst_site:s bytes:i error_bytes:i "
+	 "packets:i samples:i experiments:[{experiment_id:i experiment:s bytes:i}]}] "
+	 "sites:[{name:s country:s? tier:i? latitude:n? longitude:n? sent_bytes:i "
+	 "received_bytes:i}]}",
+	 PARAMS(&param_from, &param_to, &param_filter, &param_limit), answer_sites},
+	{"/api/v1/durations", "How long flows last, how large they are", TYPE_JSON,
+	 "{from:t to:t kind:s unit:s rows:[{" SHAPE_ROW_KEY "flows:i median:n p95:n max:n "
+	 "bins?:[{from:n to:n flows:i}]}]}",
+	 PARAMS(&param_from, &param_to, &param_kind, &param_tag_group, &param_filter, &param_bins,
+		&param_limit),
+	 answer_durations},
+	{"/api/v1/claims", "What senders claim, over time", TYPE_JSON,
+	 "{from:t to:t step_s:i series:[{" SHAPE_ROW_KEY "rest:b bytes:[i] end_bytes:[i] "
+	 "starts:[i] ends:[i] total:i total_end_bytes:i}] gaps:[{from:t to:t reason:s}]}",
+	 PARAMS(&param_from, &param_to, &param_step, &param_group, &param_filter, &param_limit,
+		&param_format),
+	 answer_claims},
 	{"/api/v1/sources", "Every input and observation point", TYPE_JSON,
 	 "{now:t " SHAPE_SOURCES "}", NO_PARAMS, answer_sources},
 	{"/api/v1/health", "Whether what is shown is true, and why not", TYPE_JSON,
@@ -253,7 +461,7 @@ static int read_params(struct question *q, const struct api_route *route, const 
 void api_answer(const struct api *a, const struct api_route *route, const struct query *query,
 		int64_t now_utc_us, struct answer *out)
 {
-	struct question q = {.api = a, .now_utc_us = now_utc_us};
+	struct question q = {.api = a, .query = query, .now_utc_us = now_utc_us};
 
 	q.registry = registry_keeper_take(a->registry);
 	if (api_refuse_unknown(route, query, out) == 0 && read_params(&q, route, query, out) == 0)

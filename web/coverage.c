@@ -140,7 +140,7 @@ void answer_coverage(const struct question *q, struct answer *out)
 	struct noise noise;
 	double tagged;
 
-	if (api_ask(q, 0, group, API_LIMIT_MAX, &r, out))
+	if (api_ask(q, STORE_TABLE_TRAFFIC, 0, group, API_LIMIT_MAX, &r, out))
 		return;
 	for (size_t i = 0; i < r->n_series; i++)
 		coverage_add(&c, &r->series[i].key, &r->series[i].total);

@@ -543,7 +543,7 @@ static int start_daemon(struct web *w, const struct web_config *cfg)
 }
 
 int web_open(struct web **out, const struct web_config *cfg, struct store *store,
-	     struct registry_keeper *registry)
+	     struct registry_keeper *registry, struct join *join)
 {
 	struct web *w = calloc(1, sizeof(*w));
 	int err = -ENOMEM;
@@ -552,6 +552,7 @@ int web_open(struct web **out, const struct web_config *cfg, struct store *store
 		return log_fail(err, "web", "open");
 	w->api = (struct api){.store = store,
 			      .registry = registry,
+			      .join = join,
 			      .live = live_open(),
 			      .metrics = metrics_open(),
 			      .version = cfg->version ? cfg->version : "",

@@ -36,6 +36,27 @@ const char *name_activity(const struct registry *r, int32_t experiment, int32_t 
 	return name ? name : buf;
 }
 
+const char *name_site(struct store *s, uint16_t site)
+{
+	const char *name = store_site_name(s, site);
+
+	return *name ? name : NAME_NO_SITE;
+}
+
+const char *name_application(struct store *s, uint16_t application)
+{
+	const char *name = store_application_name(s, application);
+
+	return !application ? STORE_OTHER : *name ? name : NAME_UNSAID;
+}
+
+void name_tag(json_t *object, int32_t experiment, int32_t activity, const struct registry *r)
+{
+	const struct traffic_key key = {.experiment = experiment, .activity = activity};
+
+	name_key(object, &key, DIM_BIT(DIM_EXPERIMENT) | DIM_BIT(DIM_ACTIVITY), NULL, r);
+}
+
 void name_key(json_t *object, const struct traffic_key *key, uint32_t group, struct store *s,
 	      const struct registry *r)
 {
@@ -67,6 +88,13 @@ void name_key(json_t *object, const struct traffic_key *key, uint32_t group, str
 	if (group & 1u << DIM_SOURCE)
 		json_object_set_new(object, "source",
 				    json_words(store_source_name(s, key->source)));
+	if (group & DIM_BIT(DIM_SRC_SITE))
+		json_object_set_new(object, "src_site", json_words(name_site(s, key->src_site)));
+	if (group & DIM_BIT(DIM_DST_SITE))
+		json_object_set_new(object, "dst_site", json_words(name_site(s, key->dst_site)));
+	if (group & DIM_BIT(DIM_APPLICATION))
+		json_object_set_new(object, "application",
+				    json_words(name_application(s, key->application)));
 }
 
 struct traffic_key name_fold(const struct traffic_key *key, const struct registry *r)
@@ -108,6 +136,13 @@ size_t name_resolve(void *arg, enum dim dim, const char *text, int experiment, i
 		return 0;
 	if (dim == DIM_SOURCE) {
 		found = store_source_find(names->store, text);
+	} else if (dim == DIM_SRC_SITE || dim == DIM_DST_SITE) {
+		found = strcmp(text, NAME_NO_SITE) ? store_site_find(names->store, text) : 0;
+	} else if (dim == DIM_APPLICATION) {
+		found = strcmp(text, STORE_OTHER)
+				? store_application_find(names->store,
+							 strcmp(text, NAME_UNSAID) ? text : "")
+				: 0;
 	} else if (!strcasecmp(text, NAME_UNTAGGED)) {
 		found = 0;
 	} else if (!strcmp(text, "-1") || !strcasecmp(text, NAME_FOLDED)) {

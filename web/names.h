@@ -8,13 +8,22 @@
 
 #define NAME_UNTAGGED       "(untagged)"
 #define NAME_FOLDED         "(other unregistered)"
-#define NAME_ANY_EXPERIMENT (-2) /* the activity is summed over experiments */
+#define NAME_NO_SITE        "(unknown)"
+#define NAME_UNSAID         "(unsaid)" /* an application */
+#define NAME_ANY_EXPERIMENT (-2)       /* the activity is summed over experiments */
 
 /* Registered name, or the number in buf, or one of the above (0/0 is untagged, STORE_FOLDED). */
 const char *name_experiment(const struct registry *r, int32_t experiment, int32_t activity,
 			    char buf[static 12]);
 const char *name_activity(const struct registry *r, int32_t experiment, int32_t activity,
 			  char buf[static 12]);
+
+/* Of numbers of the store. NAME_NO_SITE; NAME_UNSAID, STORE_OTHER. */
+const char *name_site(struct store *s, uint16_t site);
+const char *name_application(struct store *s, uint16_t application);
+
+/* {"experiment_id":2,"experiment":"atlas","activity_id":9,"activity":"..."} into an object. */
+void name_tag(json_t *object, int32_t experiment, int32_t activity, const struct registry *r);
 
 /* Adds the members of the grouped dimensions (bits 1 << enum dim) to an object. */
 void name_key(json_t *object, const struct traffic_key *key, uint32_t group, struct store *s,

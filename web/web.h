@@ -5,6 +5,7 @@
 #define WEB_WEB_H
 
 #include <stdint.h>
+#include "join/join.h"
 #include "registry/keeper.h"
 #include "store/store.h"
 
@@ -19,9 +20,10 @@ struct web_config {
 	uint32_t ping_s;          /* a line on a silent live stream; 0: 15 */
 };
 
-/* -EADDRINUSE, -EACCES, ...: said in the log with the address. */
+/* -EADDRINUSE, -EACCES, ...: said in the log with the address. join may be NULL; all three must outlive
+ * it. */
 int web_open(struct web **out, const struct web_config *cfg, struct store *store,
-	     struct registry_keeper *registry);
+	     struct registry_keeper *registry, struct join *join);
 void web_close(struct web *w);
 /* The store has a new newest second: fan it out to the live streams. */
 void web_tick(struct web *w);

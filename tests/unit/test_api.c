@@ -497,8 +497,24 @@ static const struct {
 	{"/api/v1/series?step=0", "step", -1, "multiple of 10"},
 	{"/api/v1/series?from=-2d&step=10s", "step", -1, "more than 11000 points"},
 	{"/api/v1/series?group=grade,experimnt", "group", 6, "did you mean \"experiment\"?"},
-	{"/api/v1/series?group=src_site", "group", -1, "reserved"},
-	{"/api/v1/series?unit=bits", "unit", -1, "bytes, ip_bytes or packets"},
+	{"/api/v1/series?group=src_site,source", "group", -1,
+	 "src_site and source are not recorded together"},
+	{"/api/v1/top?group=carrier&filter=src_site%3D0", "filter", -1,
+	 "src_site and carrier are not recorded together"},
+	{"/api/v1/series?filter=site%3DAtlantis", "filter", 5, "no site 'Atlantis'"},
+	{"/api/v1/series?unit=bits", "unit", -1, "bytes, ip_bytes, packets or end_bytes"},
+	{"/api/v1/series?unit=end_bytes", "unit", -1, "of claims"},
+	{"/api/v1/top?group=application&unit=packets", "unit", -1, "bytes and end_bytes"},
+	{"/api/v1/claims?group=grade", "group", -1, "grade is not recorded of claims"},
+	{"/api/v1/claims?filter=site%3D0", "filter", -1, "src_site is not recorded of claims"},
+	{"/api/v1/durations?group=family", "group", -1, "by experiment and activity only"},
+	{"/api/v1/durations?kind=rate", "kind", -1, "one of duration, bytes"},
+	{"/api/v1/flows?order=size", "order", -1, "one of bytes, rate, newest, duration"},
+	{"/api/v1/flows?grade=confirmed,claim", "grade", 10, "did you mean \"claimed\"?"},
+	{"/api/v1/flows?oddity=dead", "oddity", 0, "there is no \"dead\""},
+	{"/api/v1/flows?claim=maybe", "claim", -1, "one of nothing, yes, no"},
+	{"/api/v1/flows?limit=10001", "limit", -1, "1 to 10000"},
+	{"/api/v1/flows?to=-1m", "to", -1, "state=ended"},
 	{"/api/v1/series?limit=0", "limit", -1, "1 to 2000"},
 	{"/api/v1/series?limit=2001", "limit", -1, "1 to 2000"},
 	{"/api/v1/series?limit=10x", "limit", -1, "1 to 2000"},
@@ -817,7 +833,7 @@ static void every_route_and_parameter_is_described(void **state)
 	json_object_del(p, "description");
 	assert_json(json_incref(p), "{'name': 'unit', 'in': 'query', 'required': false, 'schema':"
 				    " {'type': 'string', 'default': 'bytes',"
-				    "  'enum': ['bytes', 'ip_bytes', 'packets']}}");
+				    "  'enum': ['bytes', 'ip_bytes', 'packets', 'end_bytes']}}");
 	p = at_path(document, "paths", "/api/v1/coverage", "get", "responses", "200", "content",
 		    "application/json", "schema", "properties", "families", NULL);
 	assert_json(

@@ -70,7 +70,7 @@ static void open_web(const char *listen_on)
 				 .idle_timeout_s = TIMEOUT_S,
 				 .ping_s = 1};
 
-	assert_int_equal(web_open(&f.web, &cfg, f.store, f.registry), 0);
+	assert_int_equal(web_open(&f.web, &cfg, f.store, f.registry, NULL), 0);
 }
 
 static int open_all(void **state)
@@ -553,9 +553,9 @@ static void a_taken_port_is_told(void **state)
 	struct web_config cfg = {.listen = web_address(f.web), .version = ""};
 	struct web *second = NULL;
 
-	assert_int_equal(web_open(&second, &cfg, f.store, f.registry), -EADDRINUSE);
+	assert_int_equal(web_open(&second, &cfg, f.store, f.registry, NULL), -EADDRINUSE);
 	cfg.listen = "here";
-	assert_int_equal(web_open(&second, &cfg, f.store, f.registry), -EINVAL);
+	assert_int_equal(web_open(&second, &cfg, f.store, f.registry, NULL), -EINVAL);
 	assert_null(second);
 }
 
@@ -733,15 +733,15 @@ static void who_says_nothing_is_let_go(void **state)
 /* --- the live stream ---------------------------------------------------------------------------------------- */
 
 /* What a stream has said so far. */
-struct heard {
+struct arrival {
 	int fd;
 	size_t n;
 	char text[1 << 20];
 };
 
-static struct heard *listen_to(const char *headers)
+static struct arrival *listen_to(const char *headers)
 {
-	struct heard *h = calloc(1, sizeof(*h));
+	struct arrival *h = calloc(1, sizeof(*h));
 	char text[256];
 
 	h->fd = dial();
@@ -751,14 +751,14 @@ static struct heard *listen_to(const char *headers)
 	return h;
 }
 
-static void stop_listening(struct heard *h)
+static void stop_listening(struct arrival *h)
 {
 	close(h->fd);
 	free(h);
 }
 
 /* Waits until it was said, counted from `from`; returns where it ends. */
-static size_t hear_until(struct heard *h, size_t from, const char *words)
+static size_t hear_until(struct arrival *h, size_t from, const char *words)
 {
 	for (;;) {
 		char *at = strstr(h->text + from, words);
@@ -773,7 +773,7 @@ static size_t hear_until(struct heard *h, size_t from, const char *words)
 	}
 }
 
-static void assert_id(struct heard *h, size_t *from, int64_t utc_s)
+static void assert_id(struct arrival *h, size_t *from, int64_t utc_s)
 {
 	char words[64];
 
@@ -786,7 +786,7 @@ static void assert_id(struct heard *h, size_t *from, int64_t utc_s)
 
 static void a_tick_comes_each_second(void **state)
 {
-	struct heard *h, *other;
+	struct arrival *h, *other;
 	size_t at;
 
 	tick(1);
@@ -814,7 +814,7 @@ static void a_tick_comes_each_second(void **state)
 
 static void a_silent_stream_gets_a_line_now_and_then(void **state)
 {
-	struct heard *h = listen_to("");
+	struct arrival *h = listen_to("");
 	size_t at = hear_until(h, 0, "\n: ping\n\n");
 	int64_t start = clock_mono_ns();
 
@@ -827,7 +827,7 @@ static void a_silent_stream_gets_a_line_now_and_then(void **state)
 static void what_was_missed_is_sent_again(void **state)
 {
 	char last[64];
-	struct heard *h;
+	struct arrival *h;
 	int64_t seen;
 	size_t at = 0;
 
@@ -877,7 +877,7 @@ static void wait_for_streams(double n)
 
 static void streams_are_limited_and_given_back(void **state)
 {
-	struct heard *all[SSE_READERS_MAX];
+	struct arrival *all[SSE_READERS_MAX];
 	struct response r;
 
 	wait_for_streams(0);
@@ -913,7 +913,7 @@ static void who_does_not_read_holds_up_nobody(void **state)
 {
 	static const char request[] = "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	int fd = dial_small(4096);
-	struct heard *h = listen_to("");
+	struct arrival *h = listen_to("");
 	size_t at = 0;
 	int64_t slowest_ns = 0;
 	char id[32];
@@ -949,7 +949,7 @@ static void who_does_not_read_holds_up_nobody(void **state)
 static void closing_ends_the_streams(void **state)
 {
 	struct web *first = f.web;
-	struct heard *asleep, *busy;
+	struct arrival *asleep, *busy;
 	char rest[4096];
 
 	open_web("127.0.0.1:0");

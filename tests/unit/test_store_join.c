@@ -704,6 +704,7 @@ static void flows_come_back_as_they_were_put(void **state)
 	claimed.grade = GRADE_DISAGREE;
 	claimed.producer = 3;
 	claimed.provenance = 2;
+	claimed.claim_turned = 1;
 	ip(claimed.sender_ip, 4, 77);
 	strcpy(claimed.application, "xrootd");
 	unseen.first_utc_us = unseen.last_utc_us = CLOCK_NEVER; /* and IPv4 */
