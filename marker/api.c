@@ -28,9 +28,28 @@ static const struct word families[] = {{"ipv4", AF_INET, 4}, {"ipv6", AF_INET6, 
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
+enum member {
+	STATE,
+	PROTOCOL,
+	FAMILY,
+	SRC,
+	DST,
+	EXPERIMENT,
+	ACTIVITY,
+	START_TS,
+	END_TS,
+	APPLICATION,
+	MEMBER_COUNT
+};
+static const char *const names[] = {[STATE] = "State",       [PROTOCOL] = "Protocol",
+				    [FAMILY] = "Family",     [SRC] = "Src",
+				    [DST] = "Dst",           [EXPERIMENT] = "Experiment",
+				    [ACTIVITY] = "Activity", [START_TS] = "StartTs",
+				    [END_TS] = "EndTs",      [APPLICATION] = "Application"};
+
 struct reader {
-	const json_t *body;
-	unsigned int status; /* of the first complaint; 0: none */
+	const json_t *members[MEMBER_COUNT]; /* NULL: left out, or null */
+	unsigned int status;                 /* of the first complaint; 0: none */
 	char *why;
 	size_t why_cap_bytes;
 };
@@ -48,8 +67,26 @@ complain(struct reader *in, unsigned int status, const char *fmt, ...)
 	va_end(args);
 }
 
-/* The member of that name in any case, or NULL; null counts as left out. */
-static json_t *member(const json_t *object, const char *name)
+/* Names match in any case; the first of two counts. */
+static void take_members(struct reader *in, const json_t *object)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value)
+	{
+		int m = 0;
+
+		while (m < MEMBER_COUNT &&
+		       ((key[0] ^ names[m][0]) & ~0x20 || strcasecmp(key, names[m])))
+			m++;
+		if (m < MEMBER_COUNT && !in->members[m] && !json_is_null(value))
+			in->members[m] = value;
+	}
+}
+
+/* The same of an inner object. */
+static const json_t *inner(const json_t *object, const char *name)
 {
 	const char *key;
 	json_t *value;
@@ -62,9 +99,10 @@ static json_t *member(const json_t *object, const char *name)
 }
 
 /* A number or word of the list; absent is taken for a word left out, -1 makes it a complaint. */
-static int take_word(struct reader *in, const char *name, const struct word *words, int absent)
+static int take_word(struct reader *in, enum member member, const struct word *words, int absent)
 {
-	const json_t *value = member(in->body, name);
+	const json_t *value = in->members[member];
+	const char *name = names[member];
 
 	if (!value) {
 		if (absent < 0)
@@ -92,17 +130,18 @@ static void take_port(struct reader *in, const char *name, uint16_t *port, json_
 }
 
 /* "[address]:port", "address:port", or an object of both. */
-static void take_end(struct reader *in, const char *name, uint8_t ip[16], uint16_t *port,
+static void take_end(struct reader *in, enum member member, uint8_t ip[16], uint16_t *port,
 		     uint8_t *family)
 {
-	const json_t *value = member(in->body, name), *number = NULL;
+	const json_t *value = in->members[member], *number = NULL;
+	const char *name = names[member];
 	char text[64];
 	const char *address = NULL;
 	char *colon, *rest;
 
 	if (json_is_object(value)) {
-		address = json_string_value(member(value, "IP") ?: member(value, "Address"));
-		number = member(value, "Port");
+		address = json_string_value(inner(value, "IP") ?: inner(value, "Address"));
+		number = inner(value, "Port");
 		if (!address || !json_is_integer(number))
 			complain(in, BAD_REQUEST, "%s needs an IP and a Port", name);
 		else
@@ -127,9 +166,10 @@ static void take_end(struct reader *in, const char *name, uint8_t ip[16], uint16
 }
 
 /* A number or name as text, for marker_tag. */
-static const char *take_id(struct reader *in, const char *name, char *buf, size_t cap_bytes)
+static const char *take_id(struct reader *in, enum member member, char *buf, size_t cap_bytes)
 {
-	const json_t *value = member(in->body, name);
+	const json_t *value = in->members[member];
+	const char *name = names[member];
 
 	if (!value)
 		complain(in, UNPROCESSABLE, "%s is missing", name);
@@ -145,15 +185,15 @@ static const char *take_id(struct reader *in, const char *name, char *buf, size_
 }
 
 /* Go's zero time, of the year 1, means that nothing was said. */
-static int64_t take_time(struct reader *in, const char *name)
+static int64_t take_time(struct reader *in, enum member member)
 {
-	const json_t *value = member(in->body, name);
+	const json_t *value = in->members[member];
 	int64_t utc_us = 0;
 
 	if (value && (!json_is_string(value) || (json_string_length(value) &&
 						 clock_parse_utc(&utc_us, json_string_value(value),
 								 json_string_length(value)))))
-		complain(in, BAD_REQUEST, "%s is no RFC 3339 time", name);
+		complain(in, BAD_REQUEST, "%s is no RFC 3339 time", names[member]);
 	return utc_us > 0 ? utc_us : 0;
 }
 
@@ -173,15 +213,15 @@ static void read_event(struct reader *in, struct rules_flow_event *e, const stru
 	uint8_t dst_family = 0;
 	int state, protocol, family;
 
-	state = take_word(in, "State", states, -1);
-	protocol = take_word(in, "Protocol", protocols, IPPROTO_TCP);
-	family = take_word(in, "Family", families, 0);
-	take_end(in, "Src", e->key.src_ip, &e->key.src_port, &e->key.family);
-	take_end(in, "Dst", e->key.dst_ip, &e->key.dst_port, &dst_family);
-	e_text = take_id(in, "Experiment", experiment, sizeof(experiment));
-	a_text = take_id(in, "Activity", activity, sizeof(activity));
-	e->start_utc_us = take_time(in, "StartTs");
-	e->end_utc_us = take_time(in, "EndTs");
+	state = take_word(in, STATE, states, -1);
+	protocol = take_word(in, PROTOCOL, protocols, IPPROTO_TCP);
+	family = take_word(in, FAMILY, families, 0);
+	take_end(in, SRC, e->key.src_ip, &e->key.src_port, &e->key.family);
+	take_end(in, DST, e->key.dst_ip, &e->key.dst_port, &dst_family);
+	e_text = take_id(in, EXPERIMENT, experiment, sizeof(experiment));
+	a_text = take_id(in, ACTIVITY, activity, sizeof(activity));
+	e->start_utc_us = take_time(in, START_TS);
+	e->end_utc_us = take_time(in, END_TS);
 	if (in->status)
 		return;
 	if (e->key.family != dst_family)
@@ -198,10 +238,10 @@ static void read_event(struct reader *in, struct rules_flow_event *e, const stru
 		e->end_utc_us = 0;
 	else if (!e->end_utc_us)
 		e->end_utc_us = now_utc_us;
-	application = json_string_value(member(in->body, "Application"));
+	application = json_string_value(in->members[APPLICATION]);
 	if (application && is_text(application) && strlen(application) < sizeof(e->application))
 		strcpy(e->application, application);
-	else if (member(in->body, "Application"))
+	else if (in->members[APPLICATION])
 		complain(in, UNPROCESSABLE, "Application is no text of up to 63 bytes");
 }
 
@@ -212,13 +252,15 @@ unsigned int flow_api_parse(struct rules_flow_event *out, const char *body, size
 	struct rules_flow_event e = {0};
 	json_error_t error;
 	json_t *root = json_loadb(body, len_bytes, JSON_REJECT_DUPLICATES, &error);
-	struct reader in = {.body = root, .why = why, .why_cap_bytes = why_cap_bytes};
+	struct reader in = {.why = why, .why_cap_bytes = why_cap_bytes};
 
-	if (!json_is_object(root))
+	if (!json_is_object(root)) {
 		complain(&in, BAD_REQUEST, "no JSON object: %s",
 			 root ? "another value" : error.text);
-	else
+	} else {
+		take_members(&in, root);
 		read_event(&in, &e, reg, now_utc_us);
+	}
 	json_decref(root);
 	if (in.status)
 		return in.status;
@@ -249,40 +291,69 @@ static int number_of(const struct word *words, int value)
 	return words->number;
 }
 
-static json_t *end_json(const uint8_t ip[16], uint16_t port, int family)
-{
-	char text[INET6_ADDRSTRLEN];
+/* An answer that grows in a buffer of its own; all that is put in is bounded. */
+struct text {
+	char buf[1024];
+	size_t used;
+};
 
-	if (family == 4)
-		inet_ntop(AF_INET, ip + 12, text, sizeof(text));
-	else
-		inet_ntop(AF_INET6, ip, text, sizeof(text));
-	return json_sprintf(family == 4 ? "%s:%u" : "[%s]:%u", text, port);
+static void __attribute__((format(printf, 2, 3))) put(struct text *t, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(t->buf + t->used, sizeof(t->buf) - t->used, fmt, args);
+	va_end(args);
+	if (n > 0 && (size_t)n < sizeof(t->buf) - t->used)
+		t->used += (size_t)n;
 }
 
-static void put_time(json_t *o, const char *name, int64_t utc_us)
+static void put_end(struct text *t, const char *name, const uint8_t ip[16], uint16_t port,
+		    int family)
+{
+	char address[INET6_ADDRSTRLEN];
+
+	if (family == 4) {
+		inet_ntop(AF_INET, ip + 12, address, sizeof(address));
+		put(t, ",\"%s\":\"%s:%u\"", name, address, port);
+	} else {
+		inet_ntop(AF_INET6, ip, address, sizeof(address));
+		put(t, ",\"%s\":\"[%s]:%u\"", name, address, port);
+	}
+}
+
+static void put_time(struct text *t, const char *name, int64_t utc_us)
 {
 	char text[40];
 
 	if (utc_us)
-		json_object_set_new(o, name,
-				    json_string(clock_format_utc(text, sizeof(text), utc_us, 6)));
+		put(t, ",\"%s\":\"%s\"", name, clock_format_utc(text, sizeof(text), utc_us, 6));
 }
 
-static json_t *event_json(const struct rules_flow_event *e, int64_t now_utc_us)
+static void answer_event(struct http_answer *a, const struct rules_flow_event *e,
+			 int64_t now_utc_us)
 {
-	json_t *o = json_pack("{si si si so so si si}", "State", number_of(states, (int)e->event),
-			      "Protocol", number_of(protocols, e->key.protocol), "Family",
-			      number_of(families, e->key.family), "Src",
-			      end_json(e->key.src_ip, e->key.src_port, e->key.family), "Dst",
-			      end_json(e->key.dst_ip, e->key.dst_port, e->key.family), "Experiment",
-			      e->tag.experiment, "Activity", e->tag.activity);
+	struct text t = {.used = 0};
 
-	put_time(o, "StartTs", e->start_utc_us);
-	put_time(o, "EndTs", e->end_utc_us);
-	put_time(o, "CurrentTs", now_utc_us);
-	json_object_set_new(o, "Application", json_string(e->application));
-	return o;
+	put(&t, "{\"State\":%d,\"Protocol\":%d,\"Family\":%d", number_of(states, (int)e->event),
+	    number_of(protocols, e->key.protocol), number_of(families, e->key.family));
+	put_end(&t, "Src", e->key.src_ip, e->key.src_port, e->key.family);
+	put_end(&t, "Dst", e->key.dst_ip, e->key.dst_port, e->key.family);
+	put(&t, ",\"Experiment\":%u,\"Activity\":%u", e->tag.experiment, e->tag.activity);
+	put_time(&t, "StartTs", e->start_utc_us);
+	put_time(&t, "EndTs", e->end_utc_us);
+	put_time(&t, "CurrentTs", now_utc_us);
+	put(&t, ",\"Application\":\"");
+	for (const char *c = e->application; *c; c++) /* it has no control characters */
+		put(&t, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+	put(&t, "\"}");
+	a->status = 200;
+	a->content_type = "application/json";
+	a->body = malloc(t.used);
+	a->len_bytes = a->body ? t.used : 0;
+	if (a->body)
+		memcpy(a->body, t.buf, t.used);
 }
 
 static int is_json(const char *content_type)
@@ -318,7 +389,7 @@ static void post_flow(const struct api_door *door, const struct http_request *re
 			snprintf(why, sizeof(why), "refused: %s", rules_refusal_name(refusal));
 	}
 	if (status == 200)
-		answer_json(a, status, event_json(&e, now_utc_us));
+		answer_event(a, &e, now_utc_us);
 	else
 		answer_message(a, status, why);
 }
@@ -339,7 +410,7 @@ static void get_dummy(const struct api_door *door, const struct http_request *re
 				     .start_utc_us = clock_utc_us()};
 
 	e.end_utc_us = e.event == RULES_END ? e.start_utc_us : 0;
-	answer_json(a, 200, event_json(&e, e.start_utc_us));
+	answer_event(a, &e, e.start_utc_us);
 }
 
 static void get_routes(const struct api_door *door, const struct http_request *request,

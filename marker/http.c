@@ -28,9 +28,11 @@ struct http {
 	void (*answer)(void *arg, const struct http_request *request, struct http_answer *answer);
 	void *arg;
 	struct http_counters counters;
+	struct pending *spare; /* of requests that are answered: at most one for each connection */
 };
 
 struct pending {
+	struct pending *next; /* while it is spare */
 	size_t used;
 	int too_long;
 	char body[HTTP_BODY_BYTES + 1];
@@ -106,6 +108,21 @@ static enum MHD_Result send_answer(struct http *h, struct MHD_Connection *c, str
 	return result;
 }
 
+static struct pending *take_pending(struct http *h)
+{
+	struct pending *p = h->spare;
+
+	if (p)
+		h->spare = p->next;
+	else
+		p = malloc(sizeof(*p));
+	if (p) {
+		p->used = 0;
+		p->too_long = 0;
+	}
+	return p;
+}
+
 static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *url,
 			      const char *method, const char *version, const char *data,
 			      size_t *len_bytes, void **state)
@@ -113,11 +130,11 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
 	struct http *h = cls;
 	struct pending *p = *state;
 	struct http_answer a = {.status = 500};
-	const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
 	struct http_request request = {.method = method, .path = url};
+	const char *host;
 
 	if (!p) { /* the headers are there */
-		*state = p = calloc(1, sizeof(*p));
+		*state = p = take_pending(h);
 		return p ? MHD_YES : MHD_NO;
 	}
 	if (*len_bytes) {
@@ -130,8 +147,10 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
 		*len_bytes = 0;
 		return MHD_YES;
 	}
+	p->body[p->used] = 0;
 	request.body = p->body;
 	request.len_bytes = p->used;
+	host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
 	request.content_type =
 		MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
 	if (p->too_long)
@@ -148,7 +167,13 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
 static void request_ends(void *cls, struct MHD_Connection *c, void **state,
 			 enum MHD_RequestTerminationCode code)
 {
-	free(*state);
+	struct http *h = cls;
+	struct pending *p = *state;
+
+	if (!p)
+		return;
+	p->next = h->spare;
+	h->spare = p;
 	*state = NULL;
 }
 
@@ -244,7 +269,7 @@ int http_open(struct http **out, const struct http_config *cfg)
 				 h->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS,
 				 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_TIMEOUT_S,
 				 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_BYTES,
-				 MHD_OPTION_NOTIFY_COMPLETED, request_ends, NULL, MHD_OPTION_END);
+				 MHD_OPTION_NOTIFY_COMPLETED, request_ends, h, MHD_OPTION_END);
 	if (!h->daemon) {
 		err = log_fail(-EIO, "http", "start the server");
 		goto fail;
@@ -267,6 +292,12 @@ void http_close(struct http *h)
 		close(h->fd);
 	if (h->unix_path)
 		unlink(h->unix_path);
+	while (h->spare) {
+		struct pending *next = h->spare->next;
+
+		free(h->spare);
+		h->spare = next;
+	}
 	free(h->unix_path);
 	free(h);
 }

@@ -573,11 +573,12 @@ static void known_connections_follow_their_rules(void **state)
 		uint16_t other_port; /* 0: that of the connections */
 	} texts[] = {{"3", 0}, {"5", 0}, {"5", 1}};
 	struct sockaddr_in6 sa = {.sin6_family = AF_INET6}, self;
+	struct sockaddr_in self4 = {.sin_family = AF_INET};
 	socklen_t len = sizeof(self);
 	struct events events = {0};
 	struct watch_options options = {
 		.no_program = 1, .ipv4 = 1, .handle = note_change, .arg = &events};
-	int listener = socket(AF_INET6, SOCK_STREAM, 0), fd[2];
+	int listener = socket(AF_INET6, SOCK_STREAM, 0), fd[3];
 	struct marker_config cfg[3];
 	struct scan *scan[3];
 	struct watch *w = NULL;
@@ -585,13 +586,17 @@ static void known_connections_follow_their_rules(void **state)
 
 	assert_int_equal(sockets_open(&options.sockets), 0);
 	assert_int_equal(bind(listener, (struct sockaddr *)&sa, sizeof(sa)), 0); /* both families */
-	assert_int_equal(listen(listener, 2), 0);
+	assert_int_equal(listen(listener, 3), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&self, &len), 0);
 	for (int i = 0; i < 2; i++) {
 		fd[i] = socket(AF_INET6, SOCK_STREAM, 0);
 		inet_pton(AF_INET6, i ? "::ffff:127.0.0.1" : "::1", &self.sin6_addr);
 		assert_int_equal(connect(fd[i], (struct sockaddr *)&self, sizeof(self)), 0);
 	}
+	self4.sin_port = self.sin6_port;
+	self4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	fd[2] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd[2], (struct sockaddr *)&self4, sizeof(self4)), 0);
 	for (int i = 0; i < 3; i++) {
 		snprintf(yaml, sizeof(yaml),
 			 "plugins:\n  scan:\n    rules:\n"
@@ -606,29 +611,36 @@ static void known_connections_follow_their_rules(void **state)
 	}
 	options.scan = scan[0];
 	assert_int_equal(watch_open(&w, &options), 0);
-	assert_int_equal(events.n, 2);
-	for (int i = 0; i < 2; i++)
+	assert_int_equal(events.n, 3);
+	for (int i = 0; i < 3; i++) {
+		struct socket_info info = {.uid = UINT32_MAX};
+
 		assert_int_equal(events.list[i].tag.experiment,
 				 events.list[i].key.family == 4 ? 2 : 3);
+		/* each is found by its five-tuple, IPv4 in a socket of either family */
+		assert_int_equal(sockets_look(options.sockets, &events.list[i].key, &info), 0);
+		assert_int_equal(info.uid, getuid());
+		assert_int_equal(info.state, 1);
+	}
 	options.scan = scan[1];
 	watch_set(w, &options);
-	assert_int_equal(events.n, 4);
-	assert_int_equal(events.list[2].event, RULES_END);
-	assert_int_equal(events.list[2].tag.experiment, 3);
-	assert_int_equal(events.list[3].event, RULES_START);
-	assert_int_equal(events.list[3].tag.experiment, 5);
-	assert_memory_equal(&events.list[3].key, &events.list[2].key, sizeof(struct flow_key));
+	assert_int_equal(events.n, 5);
+	assert_int_equal(events.list[3].event, RULES_END);
+	assert_int_equal(events.list[3].tag.experiment, 3);
+	assert_int_equal(events.list[4].event, RULES_START);
+	assert_int_equal(events.list[4].tag.experiment, 5);
+	assert_memory_equal(&events.list[4].key, &events.list[3].key, sizeof(struct flow_key));
 	options.scan = scan[2];
 	watch_set(w, &options);
-	assert_int_equal(events.n, 6); /* none wants them any more */
-	assert_int_equal(events.list[4].event, RULES_END);
-	assert_int_equal(events.list[5].event, RULES_END);
+	assert_int_equal(events.n, 8); /* none wants them any more */
+	for (int i = 5; i < 8; i++)
+		assert_int_equal(events.list[i].event, RULES_END);
 	watch_close(w);
 	for (int i = 0; i < 3; i++) {
 		scan_close(scan[i]);
 		opt_free(&marker_program, &cfg[i]);
 	}
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		close(fd[i]);
 	close(listener);
 	sockets_close(options.sockets);
