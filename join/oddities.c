@@ -138,12 +138,12 @@ static const struct hint {
 	{CLAIM_STRANGER, FIREFLY_FLOWD,
 	 "It speaks for addresses that are not its own: flowd sends to collectors over IPv4 only, "
 	 "so "
-	 "if this is the IPv4 address of the flow's host, name it among the relays; else find out "
+	 "if this is the IPv4 address of the flow's host, name it in firefly.relays; else find out "
 	 "who it is."},
 	{CLAIM_STRANGER, ANY,
 	 "It speaks for flows of which it is no end: if it is a relay, or another address of one "
 	 "of "
-	 "the ends, name it among the relays; else find out who it is."},
+	 "the ends, name it in firefly.relays; else find out who it is."},
 };
 
 const char *claim_oddity_name(unsigned int bit)
