@@ -2,127 +2,96 @@
 
 import type { HealthAnswer, Source } from "./api.js";
 import { el, set, text } from "./dom.js";
-import { bitRate, byteCount, count, dateTime, duration, percent, seconds } from "./format.js";
+import { bitRate, byteCount, count, dateTime, duration, percent, seconds, si } from "./format.js";
 import { Page, type Shell } from "./page.js";
+import { Panel, type Sheet, type SheetColumn } from "./panel.js";
+import { LiveTable, type Row } from "./table.js";
 
 const STATUS = { ok: "All is well", degraded: "Something needs attention", down: "Down" };
+const RATE_OVER_S = 10;
+const APART = 0.1; // flows against interface counters: more is worth a look
+const JSON_AT = "/api/v1/health";
+
+interface Refusal {
+  source: Source;
+  what: string;
+  why: string;
+  n: number;
+}
 
 export class HealthPage extends Page {
-  override readonly health_every_ms = 2000;
   readonly element = el("div", { class: "health" });
-  private readonly status = el("h1");
+  override readonly health_every_ms = 2000;
+  private answer: HealthAnswer | null = null;
+  private past: { at_s: number; received: Map<string, number> }[] = [];
+  private readonly status = el("h1", {}, "Asking …");
   private readonly reasons = el("ul", { class: "reasons" });
-  private readonly inputs = el("tbody");
   private readonly balance = el("p", { class: "sentence" });
-  private readonly refusals = el("tbody");
+  private readonly none = el("p", { class: "quiet" }, "Nothing was rejected, dropped or lost.");
   private readonly facts = el("div", { class: "columns" });
-  private readonly events = el("tbody");
-  private answered = false;
+  private readonly inputs = new LiveTable("Inputs", [
+    { name: "Input" },
+    { name: "State" },
+    { name: "Received", number: true },
+    { name: "A second", number: true, title: `mean of the last ${RATE_OVER_S} s` },
+    { name: "Accepted", number: true },
+    { name: "Rejected", number: true },
+    { name: "Dropped", number: true },
+    { name: "Lost before us", number: true, title: "gaps in its sequence, and what the agent says it dropped" },
+    { name: "Sampling", number: true },
+    { name: "Samples : counters", number: true, title: "bytes from samples against the interface counters of the same switch" },
+    { name: "Last seen", number: true },
+  ]);
+  private readonly refusals = new LiveTable("Rejects by reason", [
+    { name: "Input" },
+    { name: "What" },
+    { name: "Reason" },
+    { name: "Count", number: true },
+    { name: "Of received", number: true },
+  ]);
+  private readonly events = new LiveTable("Events", [{ name: "When" }, { name: "Kind" }, { name: "What" }]);
+  private readonly panels: { inputs: Panel; rejects: Panel; observer: Panel; events: Panel };
 
-  constructor(_shell: Shell) {
+  constructor(shell: Shell) {
     super();
-    const table = (label: string, heads: [string, boolean][], body: HTMLElement): HTMLElement =>
-      el(
-        "div",
-        { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
-        el(
-          "table",
-          {},
-          el(
-            "thead",
-            {},
-            el(
-              "tr",
-              {},
-              ...heads.map(([h, number]) => el("th", { scope: "col", class: number ? "number" : null }, h)),
-            ),
-          ),
-          body,
-        ),
-      );
+    const panel = (id: string, title: string, body: Node[], sheet: (h: HealthAnswer) => Sheet): Panel =>
+      new Panel(shell, {
+        id,
+        title,
+        kind: "stales",
+        is_table: true,
+        body,
+        sheet: () => this.answer && sheet(this.answer),
+      });
+    this.panels = {
+      inputs: panel("inputs", "Inputs", [this.inputs.element, this.balance], inputSheet),
+      rejects: panel("rejects", "Rejected, dropped and lost, by reason", [this.refusals.element, this.none], refusalSheet),
+      observer: panel("observer", "The observer itself", [this.facts], factSheet),
+      events: panel("events", "Events", [this.events.element], eventSheet),
+    };
     this.element.append(
       el("section", { class: "panel stales" }, this.status, this.reasons),
-      el(
-        "section",
-        { class: "panel", id: "inputs" },
-        el(
-          "div",
-          { class: "head" },
-          el("h2", {}, "Inputs"),
-          el("span", { class: "sub" }, "counted since the observer started"),
-          el("a", { class: "raw", href: "/api/v1/health" }, "JSON"),
-        ),
-        table(
-          "Inputs",
-          [
-            ["Input", false],
-            ["State", false],
-            ["Received", true],
-            ["Accepted", true],
-            ["Rejected", true],
-            ["Dropped", true],
-            ["Lost before us", true],
-            ["Sampling", true],
-            ["Flows against interface counters", true],
-            ["Last seen", true],
-          ],
-          this.inputs,
-        ),
-        this.balance,
-      ),
-      el(
-        "section",
-        { class: "panel", id: "rejects" },
-        el("div", { class: "head", id: "loss" }, el("h2", {}, "Rejected, dropped and lost, by reason")),
-        table(
-          "Rejects by reason",
-          [
-            ["Input", false],
-            ["What", false],
-            ["Reason", false],
-            ["Count", true],
-            ["Of received", true],
-          ],
-          this.refusals,
-        ),
-      ),
-      el(
-        "section",
-        { class: "panel", id: "database" },
-        el("div", { class: "head", id: "registry" }, el("h2", { id: "clock" }, "The observer itself")),
-        this.facts,
-      ),
-      el(
-        "section",
-        { class: "panel" },
-        el("div", { class: "head" }, el("h2", {}, "Events")),
-        table(
-          "Events",
-          [
-            ["When", false],
-            ["Kind", false],
-            ["What", false],
-          ],
-          this.events,
-        ),
-      ),
+      this.panels.inputs.element,
+      el("span", { id: "loss" }),
+      this.panels.rejects.element,
+      el("span", { id: "registry" }),
+      el("span", { id: "database" }),
+      el("span", { id: "clock" }),
+      this.panels.observer.element,
+      this.panels.events.element,
     );
   }
 
   override health(h: HealthAnswer, offset_s: number): void {
-    this.fill(h, offset_s);
-    if (!this.answered && location.hash)
-      // now the sections have their heights
-      document.getElementById(location.hash.slice(1))?.scrollIntoView();
-    this.answered = true;
-  }
-
-  private fill(h: HealthAnswer, offset_s: number): void {
+    const first = !this.answer;
+    this.answer = h;
     const now_s = seconds(h.now);
+    this.past.push({ at_s: now_s, received: new Map(h.sources.map(s => [s.name, s.received])) });
+    while (this.past.length > 2 && (this.past[1]?.at_s ?? now_s) <= now_s - RATE_OVER_S) this.past.shift();
     text(this.status, STATUS[h.status] ?? h.status);
     set(this.status, { "data-status": h.status });
     this.reasons.replaceChildren(...h.reasons.map(r => el("li", {}, r)));
-    this.inputs.replaceChildren(...h.sources.map(s => inputRow(s, now_s)));
+    this.inputs.show(h.sources.map(s => this.inputRow(s, now_s)));
     const off = h.sources.filter(s => s.received !== s.accepted + sum(s.rejected) + sum(s.dropped));
     text(
       this.balance,
@@ -130,25 +99,19 @@ export class HealthPage extends Page {
         ? `The books do not balance for ${off.map(s => s.name).join(", ")}: received is not accepted + rejected + dropped.`
         : "For every input: received = accepted + rejected + dropped.",
     );
-    const refusals = h.sources.flatMap(s => [
-      ...reasonRows(s, "rejected", s.rejected),
-      ...reasonRows(s, "dropped", s.dropped),
-      ...reasonRows(s, "lost before us", {
-        "sequence gaps": s.lost ?? 0,
-        "dropped by the agent": s.agent_drops ?? 0,
-      }),
-    ]);
-    this.refusals.replaceChildren(
-      ...(refusals.length
-        ? refusals
-        : [el("tr", {}, el("td", { colspan: 5 }, "Nothing was rejected, dropped or lost."))]),
+    const refused = refusalsOf(h);
+    this.none.hidden = refused.length > 0;
+    this.refusals.element.hidden = !refused.length;
+    this.refusals.show(
+      refused.map(({ source, what, why, n }) => ({
+        id: `${source.name} ${what} ${why}`,
+        cells: [source.name, what, why.replaceAll("_", " "), count(n), source.received ? percent(n / source.received) : ""],
+      })),
     );
+    const off_s = Math.abs(offset_s);
     const clock = {
       "observer's time": dateTime(now_s),
-      "this browser":
-        Math.abs(offset_s) < 1
-          ? "agrees within a second"
-          : `${Math.abs(offset_s).toFixed(1)} s ${offset_s > 0 ? "behind the observer" : "ahead of the observer"}`,
+      "this browser": off_s < 1 ? "agrees within a second" : `${off_s.toFixed(1)} s ${offset_s > 0 ? "behind" : "ahead of"} the observer`,
     };
     this.facts.replaceChildren(
       facts("Registry", h.registry),
@@ -156,11 +119,55 @@ export class HealthPage extends Page {
       facts("Process", h.process),
       facts("Clock", clock),
     );
-    this.events.replaceChildren(
-      ...h.events.map(e =>
-        el("tr", {}, el("td", {}, when(e.time)), el("td", {}, e.kind), el("td", {}, e.text)),
-      ),
+    this.events.show(
+      h.events.map((e, i) => ({ id: `${e.time} ${e.kind} ${i}`, cells: [when(e.time), e.kind, e.text] })),
     );
+    const since = `counted since the observer started, ${duration(h.process.uptime_s)} ago`;
+    this.panels.inputs.show({ unit: "", range: since, json: JSON_AT });
+    this.panels.rejects.show({ unit: "", range: since, json: JSON_AT });
+    this.panels.observer.show({ unit: `version ${h.process.version}`, range: dateTime(now_s), json: JSON_AT });
+    this.panels.events.show({ unit: "", range: "newest first", json: JSON_AT });
+    if (first && location.hash)
+      // now the sections have their heights
+      document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  }
+
+  private inputRow(s: Source, now_s: number): Row {
+    const seen_s = seconds(s.last_seen);
+    const ago_s = now_s - seen_s;
+    const before = this.past[0];
+    const passed_s = now_s - (before?.at_s ?? now_s);
+    const per_s = (s.received - (before?.received.get(s.name) ?? s.received)) / passed_s;
+    const lost = (s.lost ?? 0) + (s.agent_drops ?? 0);
+    const bad = (n: number, words = count(n)): { words: string; kind: string } => ({ words, kind: n ? "warn" : "" });
+    const ratio = s.if_bytes_per_s && s.flow_bytes_per_s ? s.flow_bytes_per_s / s.if_bytes_per_s : NaN;
+    return {
+      id: s.name,
+      kind: s.parent ? "child" : "",
+      data: { source: s.name, received: s.received },
+      cells: [
+        { words: s.name, detail: s.detail ?? "" },
+        { words: s.up ? "✓ up" : "✕ down", kind: s.up ? "good" : "bad" },
+        `${count(s.received)} ${s.unit}`,
+        passed_s > 0 ? si(per_s, "/s").join(" ") : "",
+        count(s.accepted),
+        bad(sum(s.rejected)),
+        bad(sum(s.dropped)),
+        s.lost === undefined && s.agent_drops === undefined ? "" : bad(lost),
+        {
+          words: s.sampling_rate ? `1 in ${count(s.sampling_rate)}` : "",
+          detail: s.effective_rate ? `measured ${count(s.effective_rate)}` : "",
+        },
+        Number.isFinite(ratio)
+          ? {
+              words: percent(ratio),
+              kind: Math.abs(ratio - 1) > APART ? "warn" : "",
+              detail: `${bitRate(s.flow_bytes_per_s ?? 0)} of ${bitRate(s.if_bytes_per_s ?? 0)}`,
+            }
+          : "",
+        Number.isFinite(seen_s) ? { words: ago_s < 1.5 ? "now" : `${duration(ago_s)} ago`, title: dateTime(seen_s) } : "never",
+      ],
+    };
   }
 }
 
@@ -168,82 +175,85 @@ function sum(counts: Record<string, number>): number {
   return Object.values(counts).reduce((a, b) => a + b, 0);
 }
 
-function inputRow(s: Source, now_s: number): HTMLElement {
-  const seen_s = seconds(s.last_seen);
-  const number = (words: string, title?: string): HTMLElement =>
-    el("td", { class: "number", title: title ?? null }, words);
-  const n = (v: number | undefined): string => (v === undefined || v === null ? "" : count(v));
-  const announced = s.sampling_rate ? `1 in ${count(s.sampling_rate)}` : "";
-  const measured = s.effective_rate ? `, measured ${count(s.effective_rate)}` : "";
-  const against =
-    s.if_bytes_per_s && s.flow_bytes_per_s
-      ? `${bitRate(s.flow_bytes_per_s)} of ${bitRate(s.if_bytes_per_s)}`
-      : "";
-  return el(
-    "tr",
-    { "data-source": s.name, "data-received": s.received },
-    el(
-      "th",
-      { scope: "row", class: s.parent ? "child" : null },
-      s.name,
-      el("span", { class: "detail" }, s.detail ?? ""),
-    ),
-    el(
-      "td",
-      {},
-      el("span", { class: "state", "data-level": s.up ? "good" : "bad" }, s.up ? "✓ up" : "✕ down"),
-    ),
-    number(`${n(s.received)} ${s.unit}`),
-    number(n(s.accepted)),
-    number(n(sum(s.rejected))),
-    number(n(sum(s.dropped))),
-    number(n((s.lost ?? 0) + (s.agent_drops ?? 0))),
-    number(announced + measured),
-    number(against),
-    number(
-      Number.isFinite(seen_s) ? `${duration(now_s - seen_s)} ago` : "never",
-      Number.isFinite(seen_s) ? dateTime(seen_s) : undefined,
+function refusalsOf(h: HealthAnswer): Refusal[] {
+  return h.sources.flatMap(source =>
+    Object.entries({
+      rejected: source.rejected,
+      dropped: source.dropped,
+      "lost before us": { "sequence gaps": source.lost ?? 0, "dropped by the agent": source.agent_drops ?? 0 },
+    }).flatMap(([what, counts]) =>
+      Object.entries(counts)
+        .filter(([, n]) => n > 0)
+        .map(([why, n]) => ({ source, what, why, n })),
     ),
   );
 }
 
-function reasonRows(s: Source, what: string, counts: Record<string, number>): HTMLElement[] {
-  return Object.entries(counts)
-    .filter(([, n]) => n > 0)
-    .map(([why, n]) =>
-      el(
-        "tr",
-        {},
-        el("th", { scope: "row" }, s.name),
-        el("td", {}, what),
-        el("td", {}, why.replaceAll("_", " ")),
-        el("td", { class: "number" }, count(n)),
-        el("td", { class: "number" }, s.received ? percent(n / s.received) : ""),
-      ),
-    );
+// --- as sheets --------------------------------------------------------------------------------------------
+
+const words = (...names: string[]): SheetColumn[] => names.map(name => ({ name, key: name.toLowerCase() }));
+const numbers = (...names: string[]): SheetColumn[] =>
+  names.map(name => ({ name, key: name.toLowerCase().replaceAll(" ", "_"), words: count, number: true }));
+
+function inputSheet(h: HealthAnswer): Sheet {
+  return {
+    columns: [
+      ...words("Input", "Kind", "Unit"),
+      ...numbers("Up", "Received", "Accepted", "Rejected", "Dropped", "Lost", "Agent drops", "Sampling rate"),
+    ],
+    rows: h.sources.map(s => [
+      s.name,
+      s.kind,
+      s.unit,
+      s.up ? 1 : 0,
+      s.received,
+      s.accepted,
+      sum(s.rejected),
+      sum(s.dropped),
+      s.lost ?? null,
+      s.agent_drops ?? null,
+      s.sampling_rate ?? null,
+    ]),
+  };
 }
+
+function refusalSheet(h: HealthAnswer): Sheet {
+  return {
+    columns: [...words("Input", "What", "Reason"), ...numbers("Count", "Received")],
+    rows: refusalsOf(h).map(r => [r.source.name, r.what, r.why, r.n, r.source.received]),
+  };
+}
+
+function factSheet(h: HealthAnswer): Sheet {
+  const rows = Object.entries({ registry: h.registry, database: h.store, process: h.process }).flatMap(([of, values]) =>
+    Object.entries(values)
+      .filter(([, v]) => v !== null && typeof v !== "object")
+      .map(([name, v]) => [of, name, String(v)]),
+  );
+  return { columns: words("Of", "What", "Value"), rows };
+}
+
+function eventSheet(h: HealthAnswer): Sheet {
+  return { columns: words("Time", "Kind", "What"), rows: h.events.map(e => [e.time, e.kind, e.text]) };
+}
+
+// --- facts ------------------------------------------------------------------------------------------------
 
 function facts(title: string, values: Record<string, unknown>): HTMLElement {
   const list = el("dl");
   for (const [name, value] of Object.entries(values)) {
     if (value === null || value === "" || typeof value === "object") continue;
-    const words =
-      name.endsWith("_bytes") || name.endsWith("size")
-        ? byteCount(Number(value))
-        : name.endsWith("_s")
-          ? duration(Number(value))
-          : typeof value === "number"
-            ? count(value)
-            : typeof value === "boolean"
-              ? value
-                ? "yes"
-                : "no"
-              : typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)
-                ? when(value)
-                : String(value);
-    list.append(el("dt", {}, name.replace(/_(bytes|s)$/, "").replaceAll("_", " ")), el("dd", {}, words));
+    list.append(el("dt", {}, name.replace(/_(bytes|s)$/, "").replaceAll("_", " ")), el("dd", {}, factWords(name, value)));
   }
   return el("div", {}, el("h3", {}, title), list);
+}
+
+function factWords(name: string, value: unknown): string {
+  if (name.endsWith("_bytes") || name.endsWith("size")) return byteCount(Number(value));
+  if (name.endsWith("_s")) return duration(Number(value));
+  if (typeof value === "number") return count(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value) ? when(value) : String(value);
 }
 
 function when(iso: unknown): string {

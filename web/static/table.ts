@@ -11,7 +11,7 @@ export interface Column {
 
 export interface Row {
   id: string;
-  cells: (string | { words: string; title: string; kind?: string })[];
+  cells: (string | { words: string; title?: string; kind?: string; detail?: string })[];
   /** Made once per row, put before the first cell's text. */
   mark?: () => Node;
   /** data- attributes, for whoever reads the page by program. */
@@ -22,7 +22,10 @@ export interface Row {
 export class LiveTable {
   readonly element: HTMLElement;
   private readonly body = el("tbody");
-  private readonly rows = new Map<string, { tr: HTMLTableRowElement; texts: HTMLElement[] }>();
+  private readonly rows = new Map<
+    string,
+    { tr: HTMLTableRowElement; texts: HTMLElement[]; details: (HTMLElement | null)[] }
+  >();
 
   constructor(
     caption: string,
@@ -55,7 +58,12 @@ export class LiveTable {
         const target = kept.texts[i];
         if (!target) return;
         text(target, typeof cell === "string" ? cell : cell.words);
-        if (typeof cell !== "string") set(target, { title: cell.title, "data-kind": cell.kind ?? null });
+        if (typeof cell === "string") return;
+        set(target, { title: cell.title ?? null, "data-kind": cell.kind ?? null });
+        if (cell.detail === undefined) return;
+        const detail = (kept.details[i] ??= el("span", { class: "detail" }));
+        text(detail, cell.detail);
+        if (!detail.isConnected) target.after(detail);
       });
       set(kept.tr, { class: row.kind ?? null });
       for (const [name, value] of Object.entries(row.data ?? {})) set(kept.tr, { [`data-${name}`]: value });
@@ -69,7 +77,7 @@ export class LiveTable {
     this.body.replaceChildren();
   }
 
-  private make(row: Row): { tr: HTMLTableRowElement; texts: HTMLElement[] } {
+  private make(row: Row): { tr: HTMLTableRowElement; texts: HTMLElement[]; details: (HTMLElement | null)[] } {
     const tr = el("tr");
     const texts = this.columns.map((column, i) => {
       const words = el("span");
@@ -82,7 +90,7 @@ export class LiveTable {
       tr.append(cell);
       return words;
     });
-    return { tr, texts };
+    return { tr, texts, details: [] };
   }
 }
 
