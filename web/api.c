@@ -336,7 +336,15 @@ const struct api_route api_routes[] = {
 	 "noise:{unregistered_label_bytes:i unregistered_label_packets:i "
 	 "unregistered_code_points:i floor_bytes_per_code_point:n floor_packets_per_code_point:n "
 	 "registered_label_pairs:i expected_registered_bytes:n share:n} "
-	 "tagged_share:n tagged_share_corrected:n}",
+	 "tagged_share:n tagged_share_corrected:n "
+	 "label_flows:{from:t to:t unregistered_flows:i expected_flows_per_pair:n "
+	 "tags:[{" SHAPE_TAG "flows:i significant:b}]}? "
+	 "tags_now:[{" SHAPE_TAG "flows_1m:i expected_1m:n significant_1m:b flows_1h:i "
+	 "expected_1h:n significant_1h:b}] "
+	 "sites:[{site:s bytes:i untagged:i unregistered:i registered:i confirmed:i disagree:i "
+	 "claimed:i tagged_share:n}]? "
+	 "senders:[{sender:s claims:i joined:i confirmed:i disagree:i claimed:i claimed_bytes:i "
+	 "seen_bytes:i}]}",
 	 PARAMS(&param_from, &param_to, &param_filter), answer_coverage},
 	{"/api/v1/flows", "Flows of the moment, and those that ended", TYPE_JSON,
 	 "{now:t matching:i flows:[{src:s src_port:i dst:s dst_port:i protocol:s family:i state:s "
@@ -385,6 +393,12 @@ const struct api_route api_routes[] = {
 	 "trimmed_rows:i paused:b last_error:s} "
 	 "registry:{origin:s modified:s experiments:i pairs:i loaded:t? checked:t? refused:i "
 	 "last_error:s} "
+	 "join:{flows:i flows_max:i claims:i claims_max:i senders:i hosts:i memory_bytes:i "
+	 "memory_max_bytes:i flows_begun:i flows_ended:i flows_evicted:i seen:i seen_local:i "
+	 "heard:i "
+	 "heard_local:i duplicates:i claims_begun:i claims_joined:i claims_superseded:i "
+	 "claims_expired:i claims_evicted:i flow_rows_kept:i flow_rows_let_go:i}? "
+	 "overlaps:[{a:s b:s flows:i flows_a:i flows_b:i}] "
 	 "process:{version:s started:t uptime_s:n resident_bytes:i cpu_s:n threads:i open_files:i} "
 	 "events:[{time:t kind:s text:s}]}",
 	 NO_PARAMS, answer_health},

@@ -1,13 +1,16 @@
 /* Sources and health: whether what is shown is true, and why not. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "web/api.h"
 #include "web/process.h"
 
-#define STALE_S    10 /* no new second for so long: what is shown is not live */
-#define EVENTS_MAX 50
+#define STALE_S           10 /* no new second for so long: what is shown is not live */
+#define EVENTS_MAX        50
+#define OVERLAP_FLOWS_MIN 10  /* fewer flows seen at two points may be a coincidence of routing */
+#define OVERLAP_SHARE     0.2 /* of the smaller of two points: so much in common is said */
 
 /* --- sources ------------------------------------------------------------------------------------ */
 
@@ -133,6 +136,85 @@ static json_t *json_events(struct store *store)
 	return list;
 }
 
+/* --- the join -------------------------------------------------------------------------------------- */
+
+static json_t *json_join(struct join *join)
+{
+	struct join_status s;
+	json_t *o = json_object();
+
+	if (!join) {
+		json_decref(o);
+		return json_null();
+	}
+	join_status(join, &s);
+#define PUT(member) json_object_set_new(o, #member, json_count(s.member))
+	PUT(flows);
+	PUT(flows_max);
+	PUT(claims);
+	PUT(claims_max);
+	PUT(senders);
+	PUT(hosts);
+	PUT(memory_bytes);
+	PUT(memory_max_bytes);
+	PUT(flows_begun);
+	PUT(flows_ended);
+	PUT(flows_evicted);
+	PUT(seen);
+	PUT(seen_local);
+	PUT(heard);
+	PUT(heard_local);
+	PUT(duplicates);
+	PUT(claims_begun);
+	PUT(claims_joined);
+	PUT(claims_superseded);
+	PUT(claims_expired);
+	PUT(claims_evicted);
+	PUT(flow_rows_kept);
+	PUT(flow_rows_let_go);
+#undef PUT
+	return o;
+}
+
+/* Two points that see the same flows: of each of these one is counted, so the points' totals hold them twice. */
+static int is_overlap(const struct point_overlap *o)
+{
+	uint64_t smaller = o->flows_a < o->flows_b ? o->flows_a : o->flows_b;
+
+	return o->flows >= OVERLAP_FLOWS_MIN && (double)o->flows >= OVERLAP_SHARE * (double)smaller;
+}
+
+static json_t *json_overlaps(const struct question *q, json_t *reasons)
+{
+	struct point_overlap *overlaps = calloc(JOIN_OVERLAPS_MAX, sizeof(*overlaps));
+	json_t *list = json_array();
+	char text[256];
+	size_t n = 0;
+
+	if (overlaps && q->api->join)
+		n = join_overlaps(q->api->join, overlaps, JOIN_OVERLAPS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const struct point_overlap *o = &overlaps[i];
+		const char *a = store_source_name(q->api->store, o->a);
+		const char *b = store_source_name(q->api->store, o->b);
+
+		json_array_append_new(
+			list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "a", json_words(a), "b",
+					json_words(b), "flows", json_count(o->flows), "flows_a",
+					json_count(o->flows_a), "flows_b", json_count(o->flows_b)));
+		if (!is_overlap(o))
+			continue;
+		snprintf(text, sizeof(text),
+			 "%s and %s see the same flows: %llu in the last ten minutes are in the "
+			 "totals "
+			 "of both",
+			 a, b, (unsigned long long)o->flows);
+		json_array_append_new(reasons, json_words(text));
+	}
+	free(overlaps);
+	return list;
+}
+
 static void add_reason(json_t *reasons, const char *text)
 {
 	json_array_append_new(reasons, json_words(text));
@@ -172,18 +254,19 @@ static enum live_status judge(const struct question *q, const struct bucket *b,
 void answer_health(const struct question *q, struct answer *out)
 {
 	struct bucket *b = store_newest(q->api->store);
-	json_t *reasons = json_array();
+	json_t *reasons = json_array(), *overlaps;
 	struct store_status store;
 	enum live_status status;
 
 	store_status(q->api->store, &store);
 	status = judge(q, b, &store, reasons);
-	answer_json(out,
-		    json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "now",
-			      json_time_us(q->now_utc_us), "status", live_status_name(status),
-			      "reasons", reasons, "sources", json_sources(b), "store",
-			      json_store(&store), "registry", json_registry(q->api->registry),
-			      "process", json_process(q), "events", json_events(q->api->store)));
+	overlaps = json_overlaps(q, reasons);
+	answer_json(out, json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "now",
+				   json_time_us(q->now_utc_us), "status", live_status_name(status),
+				   "reasons", reasons, "sources", json_sources(b), "store",
+				   json_store(&store), "registry", json_registry(q->api->registry),
+				   "join", json_join(q->api->join), "overlaps", overlaps, "process",
+				   json_process(q), "events", json_events(q->api->store)));
 	bucket_free(b);
 }
 

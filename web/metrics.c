@@ -1,6 +1,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,6 +408,68 @@ static void put_process(struct page *p, const struct api *a)
 	       (double)s.open_files_max);
 }
 
+#define JOIN_FAMILY(name, type, help, member)                           \
+	{                                                               \
+		name, type, help, offsetof(struct join_status, member), \
+			sizeof(((struct join_status *)0)->member)       \
+	}
+static const struct join_family {
+	const char *name, *type, *help;
+	size_t offset, size_bytes; /* of a uint32_t or uint64_t of struct join_status */
+} join_families[] = {
+	JOIN_FAMILY("scitag_flows_active", "gauge", "Flows followed.", flows),
+	JOIN_FAMILY("scitag_flows_max", "gauge", "Flows that can be followed at once.", flows_max),
+	JOIN_FAMILY("scitag_flows_begun_total", "counter", "Flows begun.", flows_begun),
+	JOIN_FAMILY("scitag_flows_ended_total", "counter", "Flows ended.", flows_ended),
+	JOIN_FAMILY("scitag_flows_evicted_total", "counter",
+		    "Flows given up because the table was full.", flows_evicted),
+	JOIN_FAMILY("scitag_flow_rows_kept_total", "counter", "Ended flows handed to the database.",
+		    flow_rows_kept),
+	JOIN_FAMILY("scitag_flow_rows_let_go_total", "counter",
+		    "Ended flows that were too many for it.", flow_rows_let_go),
+	JOIN_FAMILY("scitag_claims_active", "gauge", "Claims followed.", claims),
+	JOIN_FAMILY("scitag_claims_max", "gauge", "Claims that can be followed at once.",
+		    claims_max),
+	JOIN_FAMILY("scitag_claims_begun_total", "counter", "Claims begun.", claims_begun),
+	JOIN_FAMILY("scitag_claims_joined_total", "counter", "Claims whose flow was seen.",
+		    claims_joined),
+	JOIN_FAMILY("scitag_claims_superseded_total", "counter",
+		    "Claims replaced by a later START.", claims_superseded),
+	JOIN_FAMILY("scitag_claims_expired_total", "counter", "Claims given up after silence.",
+		    claims_expired),
+	JOIN_FAMILY("scitag_claims_evicted_total", "counter",
+		    "Claims given up because the table was full.", claims_evicted),
+	JOIN_FAMILY("scitag_claims_duplicates_total", "counter", "Copies of fireflies.",
+		    duplicates),
+	JOIN_FAMILY("scitag_claims_senders", "gauge", "Senders of fireflies known.", senders),
+	JOIN_FAMILY("scitag_join_seen_total", "counter", "Records of flows seen.", seen),
+	JOIN_FAMILY("scitag_join_seen_local_total", "counter",
+		    "Of these not followed, because they are local.", seen_local),
+	JOIN_FAMILY("scitag_join_heard_total", "counter", "Fireflies heard.", heard),
+	JOIN_FAMILY("scitag_join_heard_local_total", "counter",
+		    "Of these not followed, because they are local.", heard_local),
+	JOIN_FAMILY("scitag_join_memory_bytes", "gauge", "Memory that the join uses.",
+		    memory_bytes),
+	JOIN_FAMILY("scitag_join_memory_max_bytes", "gauge", "Memory that it may use.",
+		    memory_max_bytes),
+};
+
+static void put_join(struct page *p, struct join *join)
+{
+	struct join_status s;
+
+	join_status(join, &s);
+	for (size_t i = 0; i < sizeof(join_families) / sizeof(join_families[0]); i++) {
+		const struct join_family *f = &join_families[i];
+		const char *at = (const char *)&s + f->offset;
+
+		single(p, f->name, f->type, f->help,
+		       f->size_bytes == sizeof(uint32_t)
+			       ? (double)*(const uint32_t *)(const void *)at
+			       : (double)*(const uint64_t *)(const void *)at);
+	}
+}
+
 static void put_web(struct page *p, struct metrics *m)
 {
 	static const char *const codes[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -440,6 +503,8 @@ void answer_metrics(const struct question *q, struct answer *out)
 	put_store(&p, a->store);
 	put_registry(&p, a->registry);
 	put_process(&p, a);
+	if (a->join)
+		put_join(&p, a->join);
 	pthread_mutex_lock(&m->lock);
 	put_web(&p, m);
 	family(&p, "scitag_fireflies_total", "counter", "Fireflies read, by state.");

@@ -459,7 +459,10 @@ static void coverage_measures_and_subtracts_the_noise(void **state)
 		" 'unregistered_code_points': 32654, 'floor_bytes_per_code_point': 0.101059594537,"
 		" 'floor_packets_per_code_point': 0.000153120597783, 'registered_label_pairs': 114,"
 		" 'expected_registered_bytes': 11.5207937772, 'share': 0.00049024654371},"
-		"'tagged_share': 0.99458153806, 'tagged_share_corrected': 0.994574016978}");
+		"'tagged_share': 0.99458153806, 'tagged_share_corrected': 0.994574016978,"
+		"'label_flows': {'from': '2026-01-10T08:00:00Z', 'to': '2026-01-10T08:01:00Z',"
+		" 'unregistered_flows': 0, 'expected_flows_per_pair': 0.0, 'tags': []},"
+		"'tags_now': [], 'sites': [], 'senders': []}");
 }
 
 static void coverage_of_nothing_is_zero(void **state)
@@ -785,6 +788,13 @@ static void answers_are_as_described(void **state)
 		"/api/v1/coverage?" DECADE,
 		"/api/v1/sources",
 		"/api/v1/health",
+		"/api/v1/flows",
+		"/api/v1/flows?state=ended&" DECADE,
+		"/api/v1/agreement",
+		"/api/v1/sites?" DECADE,
+		"/api/v1/durations?" DECADE "&bins=yes",
+		"/api/v1/claims?" DECADE,
+		"/api/v1/top?" DECADE "&group=application",
 		"/api/v1/registry",
 		"/api/v1/decode?value=0x30038",
 		"/api/v1/openapi.json",
