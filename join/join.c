@@ -256,6 +256,15 @@ static int is_turned(const struct flow_key *flow, const struct flow_key *claim)
 	return turned > same;
 }
 
+/* A claim that began when the flow had ended is of the next one between these ports. */
+static int is_of_the_next(const struct join *j, const struct flow_record *r, uint32_t claim)
+{
+	const int64_t start_utc_us = claims_at(j->claims, claim)->start_utc_us;
+
+	return r->ended_s && start_utc_us != CLOCK_NEVER &&
+	       start_utc_us > r->last_utc_us + JOIN_CLOCK_S * US_PER_S;
+}
+
 /* A claim for a flow that has none, or only a stranger's. */
 static void search_claim(struct join *j, uint32_t at)
 {
@@ -272,7 +281,7 @@ static void search_claim(struct join *j, uint32_t at)
 	if (claim == r->claim && claim != TABLE_NONE)
 		return;
 	if (claim == TABLE_NONE || j->claim_flows[claim].flow != TABLE_NONE ||
-	    (r->claim != TABLE_NONE && is_strangers(j, claim))) {
+	    (r->claim != TABLE_NONE && is_strangers(j, claim)) || is_of_the_next(j, r, claim)) {
 		r->evidence |= how & FLOW_SAME_HOSTS;
 		return;
 	}
@@ -396,22 +405,20 @@ static void make_row(const struct flow_view *v, struct flow_row *row)
 	memcpy(row->application, c->application, sizeof(row->application));
 }
 
-/* The first of a class in a second are kept; when it is over, the better classes go first. */
-static void keep_row(struct join *j, const struct flow_view *v)
-{
-	const struct flow *f = &v->flow;
-	const int seen = f->way[0].samples || f->way[1].samples;
-	int class_ = 2;
+/* What is kept first. */
+enum { ROW_JOINED, ROW_TAGGED, ROW_OTHER };
+_Static_assert(ROW_OTHER + 1 == ROW_CLASSES, "one list each");
 
-	if (f->has_claim && seen)
-		class_ = 0;
-	else if (f->has_claim ? v->claim.provenance != CLAIM_FROM_STRANGER
-			      : f->way[0].wire_grade >= GRADE_REGISTERED ||
-					f->way[1].wire_grade >= GRADE_REGISTERED)
-		class_ = 1;
+/* The first of a class in a second have room; when it is over, the better classes go first. */
+static int has_room(struct join *j, int class_)
+{
 	j->rows_made++;
-	if (j->n_rows[class_] < JOIN_FLOW_ROWS_PER_S)
-		make_row(v, &j->rows[class_][j->n_rows[class_]++]);
+	return j->n_rows[class_] < JOIN_FLOW_ROWS_PER_S;
+}
+
+static void keep_row(struct join *j, int class_, const struct flow_view *v)
+{
+	make_row(v, &j->rows[class_][j->n_rows[class_]++]);
 }
 
 /* What its sender may have to hear about, once the flow tells for sure. */
@@ -436,6 +443,7 @@ static void find_oddities(struct join *j, struct flow_record *r, const struct sa
 static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, enum flow_state state)
 {
 	struct join *j = arg;
+	int class_ = ROW_OTHER, room;
 	struct claim_flow *cf;
 	struct flow_view v;
 	struct said s;
@@ -445,10 +453,18 @@ static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, en
 	if (r->claim != TABLE_NONE) {
 		s = said_of(j, r);
 		find_oddities(j, flows_at(j->flows, at), &s, 1);
+		class_ = ROW_JOINED;
+	} else if (r->way[0].wire_grade >= GRADE_REGISTERED ||
+		   r->way[1].wire_grade >= GRADE_REGISTERED) {
+		class_ = ROW_TAGGED;
 	}
+	room = has_room(j, class_);
+	if (!room && r->claim == TABLE_NONE)
+		return; /* as nearly all of a flood */
 	make_view(j, r, &v);
 	v.flow.state = (uint8_t)state;
-	keep_row(j, &v);
+	if (room)
+		keep_row(j, class_, &v);
 	if (r->claim == TABLE_NONE)
 		return;
 	cf = &j->claim_flows[r->claim];
@@ -475,8 +491,12 @@ static void on_claim_over(void *arg, uint32_t at, const struct claim *c)
 		flows_remove(j->flows, flow);
 	}
 	make_unseen_view(j, c, &v);
-	if (!c->joined)
-		keep_row(j, &v);
+	if (!c->joined) { /* anybody can make one */
+		const int class_ = c->provenance == CLAIM_FROM_STRANGER ? ROW_OTHER : ROW_TAGGED;
+
+		if (has_room(j, class_))
+			keep_row(j, class_, &v);
+	}
 	v.flow.grade = c->joined ? cf->grade : GRADE_UNTAGGED;
 	v.flow.way[FLOW_THERE].bytes = cf->seen_bytes;
 	senders_outcome(j->senders, &v);

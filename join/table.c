@@ -193,7 +193,7 @@ uint32_t table_add_hashed(struct table *t, const struct flow_key *key, uint32_t 
 
 void table_remove(struct table *t, uint32_t at)
 {
-	uint32_t hole = t->links[at].hash & t->mask, s;
+	uint32_t hole = t->links[at].hash & t->mask, s, next;
 
 	while (t->slots[hole].at != at + 1)
 		hole = (hole + 1) & t->mask;
@@ -208,6 +208,9 @@ void table_remove(struct table *t, uint32_t at)
 	}
 	t->slots[hole] = (struct slot){0};
 	unlink_record(t, at);
+	next = t->oldest[t->links[at].class_];
+	if (next != TABLE_NONE) /* in a flood it is let go next */
+		table_fetch_slot(t, t->links[next].hash);
 	t->links[at].class_ = FREE;
 	t->links[at].newer = t->free;
 	t->free = at;

@@ -705,6 +705,26 @@ static void a_claim_after_the_flow_still_grades_it(void **state)
 	world_close(w);
 }
 
+static void a_claim_is_not_of_the_flow_before(void **state)
+{
+	struct world *w = world_open(NULL);
+	const struct flow_key k = key_of(1, 5000, 2, 1094);
+
+	(void)state;
+	see_label(w, k, CMS, 30000)->tcp_flags = FIN | ACK;
+	join_it(w);
+	wait_s(w, 9);
+	hear(w, FIREFLY_START, k, ATLAS); /* the port is used again */
+	see_label(w, k, ATLAS, 4000)->tcp_flags = SYN;
+	join_it(w);
+	assert_int_equal(w->b->n_flows, 1);
+	assert_int_equal(w->b->flows[0].claim_experiment, -1);
+	assert_int_equal(w->b->flows[0].grade, GRADE_REGISTERED);
+	assert_int_equal(only_flow(w).flow.grade, GRADE_CONFIRMED);
+	assert_int_equal(bytes_of(w, GRADE_CONFIRMED), 4000);
+	world_close(w);
+}
+
 static void a_claim_never_seen_leaves_a_row(void **state)
 {
 	struct world *w = world_open(NULL);
@@ -1537,6 +1557,7 @@ int main(void)
 		cmocka_unit_test(a_row_never_goes_below_nothing),
 		cmocka_unit_test(a_claim_may_come_late_and_ends_its_flow),
 		cmocka_unit_test(a_claim_after_the_flow_still_grades_it),
+		cmocka_unit_test(a_claim_is_not_of_the_flow_before),
 		cmocka_unit_test(a_claim_never_seen_leaves_a_row),
 		cmocka_unit_test(a_second_start_makes_a_second_flow),
 		cmocka_unit_test(a_stranger_grades_only_where_nobody_else_does),
