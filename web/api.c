@@ -245,6 +245,42 @@ static int read_flow_limit(struct question *q, const char *text, struct answer *
 	return -EINVAL;
 }
 
+static int read_packet_limit(struct question *q, const char *text, struct answer *out)
+{
+	if (query_number(&q->limit, text, 1, RECENT_A_SECOND_MAX) == 0)
+		return 0;
+	answer_problem(out, 400, "limit", -1, "limit: a number from 1 to %d", RECENT_A_SECOND_MAX);
+	return -EINVAL;
+}
+
+static const char *const recent_kinds[] = {[RECENT_BOTH] = "both",
+					   [RECENT_PACKETS] = "packets",
+					   [RECENT_FIREFLIES] = "fireflies",
+					   NULL};
+
+static int read_recent_kind(struct question *q, const char *text, struct answer *out)
+{
+	int kind = 0, err = read_choice(&kind, "kind", text, recent_kinds, out);
+
+	q->recent_kind = (enum recent_kind)kind;
+	return err;
+}
+
+static int read_after(struct question *q, const char *text, struct answer *out)
+{
+	uint32_t utc_s;
+
+	q->after_utc_s = CLOCK_NEVER;
+	if (!*text)
+		return 0;
+	if (query_number(&utc_s, text, 0, UINT32_MAX) == 0) {
+		q->after_utc_s = utc_s;
+		return 0;
+	}
+	answer_problem(out, 400, "after", -1, "after: a second, as `newest` of the answer before");
+	return -EINVAL;
+}
+
 #define PARAM(id, type, default_text, choices, text)                             \
 	static const struct api_param param_##id = {#id,  text,    default_text, \
 						    type, choices, read_##id}
@@ -293,6 +329,13 @@ PARAM(kind, "string", "duration", kinds,
 PARAM(bins, "string", "no", bin_choices, "The counts behind the quantiles, too.");
 static const struct api_param param_flow_limit = {
 	"limit", "Flows at most. 1 to 10000.", "100", "integer", NULL, read_flow_limit};
+PARAM(after, "string", "", NULL,
+      "Only what came after this second: `newest` of the answer before. Empty: the newest minute.");
+static const struct api_param param_packet_limit = {
+	"limit",          "Lines at most, the newest. 1 to 1000.", "200", "integer", NULL,
+	read_packet_limit};
+static const struct api_param param_recent_kind = {
+	"kind", "Packets, fireflies or both.", "both", "string", recent_kinds, read_recent_kind};
 static const struct api_param param_tag_group = {
 	"group",   "experiment, activity, both, or empty: one row.", "experiment", "string", NULL,
 	read_group};
@@ -359,6 +402,14 @@ const struct api_route api_routes[] = {
 		&param_flow_limit, &param_state, &param_from, &param_to, &param_format,
 		&param_fields),
 	 answer_flows},
+	{"/api/v1/packets", "A few of the newest packets and fireflies, decoded: headers only",
+	 TYPE_JSON,
+	 "{now:t newest:i? packets:[{time:t kind:s source:s family:i protocol:s src:s dst:s "
+	 "src_port?:i dst_port?:i " SHAPE_TAG "direction?:s carrier?:s grade?:s label?:s? "
+	 "dialect?:s bytes?:i weight?:i tcp_flags?:s notes?:[s] "
+	 "state?:s producer?:s sender?:s application?:s}]}",
+	 PARAMS(&param_filter, &param_recent_kind, &param_after, &param_packet_limit),
+	 answer_packets},
 	{"/api/v1/agreement", "Wire tags against claimed ones, and who claims", TYPE_JSON,
 	 "{now:t cells:[{wire:{" SHAPE_TAG "} claim:{" SHAPE_TAG "} verdict:s flows:i bytes:i "
 	 "flows_1h:i bytes_1h:i}] senders_known:i "

@@ -13,6 +13,7 @@
 #include "web/live.h"
 #include "web/metrics.h"
 #include "web/query.h"
+#include "web/recent.h"
 
 #define API_LIMIT_DEFAULT "1000"
 #define API_LIMIT_MAX     2000
@@ -27,6 +28,7 @@ struct api { /* what answers are made from; borrowed, must outlive them */
 	struct registry_keeper *registry;
 	struct join *join; /* NULL: flows and fireflies are not followed */
 	struct live *live;
+	struct recent *recent;
 	struct metrics *metrics;
 	const char *version;
 	int64_t started_utc_us;
@@ -54,6 +56,9 @@ struct question { /* the parameters of a request, read; api_answer makes and fre
 	enum flow_order order;
 	enum flow_age age;
 	int collector_fields;
+	/* of packets */
+	int64_t after_utc_s; /* CLOCK_NEVER: all that are kept */
+	enum recent_kind recent_kind;
 	/* of durations */
 	enum histogram_kind kind;
 	int bins;
@@ -95,6 +100,7 @@ void answer_coverage(const struct question *q, struct answer *out);  /* coverage
 void answer_flows(const struct question *q, struct answer *out);     /* flows.c */
 void answer_agreement(const struct question *q, struct answer *out); /* agreement.c */
 void answer_sites(const struct question *q, struct answer *out);     /* sites.c */
+void answer_packets(const struct question *q, struct answer *out);   /* packets.c */
 void answer_durations(const struct question *q, struct answer *out); /* claims.c */
 void answer_claims(const struct question *q, struct answer *out);
 void answer_sources(const struct question *q, struct answer *out); /* health.c */

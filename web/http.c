@@ -554,12 +554,13 @@ int web_open(struct web **out, const struct web_config *cfg, struct store *store
 			      .registry = registry,
 			      .join = join,
 			      .live = live_open(),
+			      .recent = recent_open(),
 			      .metrics = metrics_open(),
 			      .version = cfg->version ? cfg->version : "",
 			      .started_utc_us = clock_utc_us()};
 	if (gethostname(w->machine, sizeof(w->machine) - 1))
 		w->machine[0] = '\0';
-	if (!w->api.live || !w->api.metrics || copy_hosts(w, cfg->hosts)) {
+	if (!w->api.live || !w->api.recent || !w->api.metrics || copy_hosts(w, cfg->hosts)) {
 		log_fail(err, "web", "open");
 		goto fail;
 	}
@@ -586,6 +587,7 @@ void web_close(struct web *w)
 	sse_close(w->sse);
 	metrics_close(w->api.metrics);
 	live_close(w->api.live);
+	recent_close(w->api.recent);
 	for (char **host = w->hosts; host && *host; host++)
 		free(*host);
 	free(w->hosts);
@@ -623,6 +625,7 @@ void web_tick(struct web *w)
 	if (!b)
 		return;
 	second = live_add(w->api.live, b);
+	recent_add(w->api.recent, b);
 	count_until(w, b->start_utc_s);
 	sse_publish(w->sse, &second, b);
 	bucket_free(b);

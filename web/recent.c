@@ -69,6 +69,9 @@ size_t recent_read(struct recent *r, int64_t after_utc_s, enum recent_kind kind,
 {
 	size_t n = 0;
 
+	*newest_utc_s = CLOCK_NEVER;
+	if (!r)
+		return 0;
 	pthread_mutex_lock(&r->lock);
 	*newest_utc_s = r->newest_utc_s;
 	/* from the newest back, so that a full answer holds the newest ones */
