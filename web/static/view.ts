@@ -71,9 +71,10 @@ const MEMBERS = {
   value: words(), // Decode: what is read
   sort: words(), // tables: a column, with a minus in front for descending
   pick: words(), // tables and matrices: the row whose details are open
-  state: words(), // Flows: "ended" instead of the live ones
+  state: words(), // Flows: "ended" instead of the live ones; Agreement: "start" instead of the running hour
   claim: words(), // Flows: "yes" only announced ones, "no" only others
   oddity: words(), // Flows: only with this oddity
+  claimed: words(), // Flows: only with this announced tag, "3.14"
   world: flag(), // Sites: the map shows all of it
 };
 
