@@ -115,7 +115,7 @@ static unsigned int class_of(const struct flow_record *r)
 static void let_go(struct flows *f, uint32_t at, flow_over over, void *arg, enum flow_state state)
 {
 	over(arg, at, flows_at(f, at), state);
-	flows_remove(f, at);
+	table_remove(f->table, at);
 }
 
 static void make_room(struct flows *f, flow_over over, void *arg)
@@ -373,6 +373,7 @@ void flows_end(struct flows *f, uint32_t at, uint32_t now_s)
 
 void flows_remove(struct flows *f, uint32_t at)
 {
+	f->ended++;
 	table_remove(f->table, at);
 }
 

@@ -88,7 +88,7 @@ struct flow_record *flows_at(const struct flows *f, uint32_t at);       /* NULL:
 void flows_set_claim(struct flows *f, uint32_t at, uint32_t claim, int is_turned);
 /* Its claim ended. */
 void flows_end(struct flows *f, uint32_t at, uint32_t now_s);
-void flows_remove(struct flows *f, uint32_t at);
+void flows_remove(struct flows *f, uint32_t at); /* it is over; nobody is told */
 
 /* As handed out, but for what a claim adds: turned so that `data_way` of the record is FLOW_THERE. */
 void flow_record_turn(const struct flow_record *r, int data_way, struct flow *out);
