@@ -39,6 +39,13 @@ void recent_close(struct recent *r)
 	free(r);
 }
 
+static int by_time(const void *a, const void *b)
+{
+	const struct glimpse *x = a, *y = b;
+
+	return (x->utc_us > y->utc_us) - (x->utc_us < y->utc_us);
+}
+
 void recent_add(struct recent *r, const struct bucket *b)
 {
 	struct second *at = &r->seconds[(uint64_t)b->start_utc_s % RECENT_SECONDS], old;
@@ -49,6 +56,8 @@ void recent_add(struct recent *r, const struct bucket *b)
 		new.n = 0;
 	for (size_t i = 0; i < new.n; i++)
 		new.glimpses[i] = b->glimpses[i * b->n_glimpses / n];
+	if (new.n)
+		qsort(new.glimpses, new.n, sizeof(*new.glimpses), by_time);
 	pthread_mutex_lock(&r->lock);
 	old = *at;
 	*at = new;
@@ -57,40 +66,58 @@ void recent_add(struct recent *r, const struct bucket *b)
 	free(old.glimpses);
 }
 
-static int is_wanted(const struct glimpse *g, enum recent_kind kind, const struct filter *f)
+/* What is asked for, and how far the answer has come. */
+struct wish {
+	enum recent_kind kind;
+	const struct filter *filter;
+	struct glimpse *out; /* NULL: only count */
+	size_t cap, matching, n, written;
+};
+
+static void offer(struct wish *w, const struct glimpse *g)
 {
-	if (kind != RECENT_BOTH && (kind == RECENT_FIREFLIES) != (g->firefly != 0))
-		return 0;
-	return filter_match(f, &g->key);
+	if (w->kind != RECENT_BOTH && (w->kind == RECENT_FIREFLIES) != (g->firefly != 0))
+		return;
+	if (!filter_match(w->filter, &g->key))
+		return;
+	w->n++;
+	/* of too many, those that bring the answer one further: evenly chosen */
+	if (w->out && (w->matching <= w->cap ||
+		       w->n * w->cap / w->matching > (w->n - 1) * w->cap / w->matching))
+		w->out[w->written++] = *g;
+}
+
+static void offer_all(const struct recent *r, int64_t after_utc_s, struct wish *w)
+{
+	int64_t utc_s;
+
+	if (r->newest_utc_s == CLOCK_NEVER)
+		return;
+	utc_s = r->newest_utc_s - RECENT_SECONDS;
+	for (utc_s = (utc_s > after_utc_s ? utc_s : after_utc_s) + 1; utc_s <= r->newest_utc_s;
+	     utc_s++) {
+		const struct second *s = &r->seconds[(uint64_t)utc_s % RECENT_SECONDS];
+
+		for (size_t i = 0; s->utc_s == utc_s && i < s->n; i++)
+			offer(w, &s->glimpses[i]);
+	}
 }
 
 size_t recent_read(struct recent *r, int64_t after_utc_s, enum recent_kind kind,
 		   const struct filter *f, struct glimpse *out, size_t cap, int64_t *newest_utc_s)
 {
-	size_t n = 0;
+	struct wish w = {.kind = kind, .filter = f, .cap = cap};
 
 	*newest_utc_s = CLOCK_NEVER;
 	if (!r)
 		return 0;
 	pthread_mutex_lock(&r->lock);
 	*newest_utc_s = r->newest_utc_s;
-	/* from the newest back, so that a full answer holds the newest ones */
-	for (int64_t back = 0; back < RECENT_SECONDS && r->newest_utc_s != CLOCK_NEVER; back++) {
-		const int64_t utc_s = r->newest_utc_s - back;
-		const struct second *s = &r->seconds[(uint64_t)utc_s % RECENT_SECONDS];
-
-		if (utc_s < 0 || utc_s <= after_utc_s)
-			break;
-		for (size_t i = s->utc_s == utc_s ? s->n : 0; i-- > 0 && n < cap;)
-			if (is_wanted(&s->glimpses[i], kind, f))
-				out[n++] = s->glimpses[i];
-	}
+	offer_all(r, after_utc_s, &w);
+	w.matching = w.n;
+	w.out = out;
+	w.n = 0;
+	offer_all(r, after_utc_s, &w);
 	pthread_mutex_unlock(&r->lock);
-	for (size_t i = 0; i < n / 2; i++) {
-		const struct glimpse swap = out[i];
-
-		out[i] = out[n - 1 - i];
-		out[n - 1 - i] = swap;
-	}
-	return n;
+	return w.written;
 }

@@ -17,7 +17,7 @@ void recent_add(struct recent *r, const struct bucket *b);
 
 enum recent_kind { RECENT_BOTH, RECENT_PACKETS, RECENT_FIREFLIES };
 /* Copies of the seconds after after_utc_s (CLOCK_NEVER: all that are kept) that the filter (NULL: every one) lets
- * through, oldest first; of more than cap the newest. Returns how many; *newest_utc_s: the newest second
+ * through, oldest first; of more than cap an even choice. Returns how many; *newest_utc_s: the newest second
  * there is, CLOCK_NEVER none. r may be NULL: nothing. */
 size_t recent_read(struct recent *r, int64_t after_utc_s, enum recent_kind kind,
 		   const struct filter *f, struct glimpse *out, size_t cap, int64_t *newest_utc_s);
