@@ -75,7 +75,6 @@ export class PacketsPage extends Page {
   private readonly empty = el("div", { class: "empty", hidden: true });
   private readonly table = new LiveTable("Packets and fireflies, newest first", [
     { name: "Time" },
-    { name: "Source" },
     { name: "What" },
     { name: "From" },
     { name: "To" },
@@ -84,6 +83,7 @@ export class PacketsPage extends Page {
     { name: "Flow label" },
     { name: "Size", number: true, title: "of the frame on the wire" },
     { name: "Stands for", number: true, title: "packets, when it was sampled" },
+    { name: "Seen by" },
     { name: "Notes" },
   ]);
   private readonly panel: Panel;
@@ -265,12 +265,11 @@ export class PacketsPage extends Page {
     const firefly = r.kind === "firefly";
     return {
       id: r.id,
-      mark: () => swatch(paint(this.shell.theme, r.experiment_id, r.activity_id)),
+      mark: () => swatch(r.grade === "unregistered" ? paint(this.shell.theme, -1, -1) : paint(this.shell.theme, r.experiment_id, r.activity_id)),
       kind: [firefly ? "firefly" : "", r.id === this.picked ? "picked" : ""].filter(Boolean).join(" "),
       data: { id: r.id, experiment: r.experiment_id, activity: r.activity_id, kind: r.kind },
       cells: [
         clock(seconds(r.time)) + (r.time.slice(19).replace("Z", "").slice(0, 4) || ""),
-        r.source,
         what(r),
         end(r.src, r.src_port),
         end(r.dst, r.dst_port),
@@ -279,6 +278,7 @@ export class PacketsPage extends Page {
         r.label ?? "",
         r.bytes === undefined ? "" : byteCount(r.bytes),
         r.weight === undefined || r.weight === 1 ? "" : count(r.weight),
+        r.kind === "firefly" ? `from ${r.sender ?? ""}` : r.source,
         notes(r),
       ],
     };
@@ -335,7 +335,7 @@ const what = (r: Packet): string =>
 
 const notes = (r: Packet): string =>
   r.kind === "firefly"
-    ? [r.producer, r.application && `“${r.application}”`, `from ${r.sender ?? ""}`].filter(Boolean).join(", ")
+    ? [r.producer, r.application && `“${r.application}”`].filter(Boolean).join(", ")
     : [r.carrier && r.carrier !== "none" && r.carrier !== "label" ? r.carrier : "", ...(r.notes ?? [])]
         .filter(Boolean)
         .join(", ");
