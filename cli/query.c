@@ -1,4 +1,4 @@
-/* scitag query: what an observer has stored, over time; scitag top: who is largest, now. */
+/* scitag query: what an observer knows, over time and as lists; scitag top: the largest flows, or totals, live. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -6,52 +6,81 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/lists.h"
 #include "cli/remote.h"
 
 #define SAMPLES_FEW 10 /* below, an estimate is no more than a hint */
 
 struct query_config {
 	struct cli_common common;
-	char *url, *from, *to, *step, *group, *filter, *unit;
+	char *url, *from, *to, *step, *group, *filter, *unit, *grade, *oddity;
 	int64_t limit;
+	int by, state, kind;
 	int once;
 	uint64_t interval_s;
 };
 
 #define AT(member) offsetof(struct query_config, member)
 /* clang-format off */
-#define ASK_OPTIONS(from_default, limit_default) \
+#define ASK_OPTIONS(from_default, group_default, limit_default) \
 	CLI_OPT_URL(struct query_config), \
 	{.name = "from", .type = OPT_TEXT, .offset = AT(from), .arg = "TIME", \
 	 .default_text = from_default, .help = "Since then: RFC 3339, or relative like -15m, -7d."}, \
 	{.name = "to", .type = OPT_TEXT, .offset = AT(to), .arg = "TIME", .default_text = "now", \
 	 .help = "Until then."}, \
 	{.name = "group", .letter = 'b', .type = OPT_TEXT, .offset = AT(group), .arg = "DIMENSIONS", \
-	 .default_text = "experiment,activity", \
-	 .help = "Total by these: experiment, activity, grade, carrier, family, direction, source."}, \
+	 .default_text = group_default, \
+	 .help = "Total by these: experiment, activity, grade, carrier, family, direction, source, " \
+		 "src_site, dst_site, application."}, \
 	{.name = "filter", .letter = 'f', .type = OPT_TEXT, .offset = AT(filter), .arg = "FILTER", \
 	 .help = "Keep what fits, for instance 'experiment=cms and not carrier=label'."}, \
 	{.name = "unit", .type = OPT_TEXT, .offset = AT(unit), .arg = "UNIT", \
-	 .default_text = "bytes", .validate = check_unit, .help = "bytes, ip_bytes or packets."}, \
+	 .default_text = "bytes", .validate = check_unit, \
+	 .help = "bytes, ip_bytes or packets; of claims end_bytes, as collectors book them."}, \
 	{.name = "limit", .letter = 'n', .type = OPT_INT, .offset = AT(limit), .min = 1, .max = 2000, \
-	 .arg = "N", .default_text = limit_default, .help = "So many, the largest; the rest as one."}
+	 .arg = "N", .default_text = limit_default, .help = "So many, the largest; the rest as one."}, \
+	{.name = "by", .type = OPT_CHOICE, .offset = AT(by), .arg = "ORDER", .choices = orders, \
+	 .default_text = "rate", .help = "Order of flows: bytes, rate, newest or duration."}, \
+	{.name = "grade", .type = OPT_TEXT, .offset = AT(grade), .arg = "GRADES", \
+	 .help = "Flows of these grades only: confirmed,disagree."}, \
+	{.name = "oddity", .type = OPT_TEXT, .offset = AT(oddity), .arg = "NAMES", \
+	 .help = "Flows only whose claim is odd in one of these ways: reversed_ends,dead_number."}
 /* clang-format on */
+
+static const char *const orders[] = {"bytes", "rate", "newest", "duration", NULL};
+static const char *const states[] = {"active", "recent", "ended", NULL};
+static const char *const kinds[] = {"duration", "bytes", NULL};
 
 static const char *check_unit(const char *text)
 {
-	return strcmp(text, "bytes") && strcmp(text, "ip_bytes") && strcmp(text, "packets")
-		       ? "expected bytes, ip_bytes or packets"
+	return strcmp(text, "bytes") && strcmp(text, "ip_bytes") && strcmp(text, "packets") &&
+			       strcmp(text, "end_bytes")
+		       ? "expected bytes, ip_bytes, packets or end_bytes"
 		       : NULL;
 }
 
 static const struct opt query_options[] = {
-	ASK_OPTIONS("-1h", "20"),
+	ASK_OPTIONS("-1h", NULL, "20"),
 	{.name = "step",
 	 .type = OPT_TEXT,
 	 .offset = AT(step),
 	 .arg = "TIME",
 	 .default_text = "auto",
 	 .help = "Width of a point: 1s, 10s, 1m, 10m, 1h, 1d, or auto."},
+	{.name = "state",
+	 .type = OPT_CHOICE,
+	 .offset = AT(state),
+	 .arg = "STATE",
+	 .choices = states,
+	 .default_text = "recent",
+	 .help = "Which flows: active, recent (a minute longer), or ended (from --from to --to)."},
+	{.name = "kind",
+	 .type = OPT_CHOICE,
+	 .offset = AT(kind),
+	 .arg = "KIND",
+	 .choices = kinds,
+	 .default_text = "duration",
+	 .help = "With durations: how long flows last (duration), or how large they are (bytes)."},
 	CLI_OPT_LISTING,
 	CLI_OPT_HELP,
 	OPT_END,
@@ -59,13 +88,14 @@ static const struct opt query_options[] = {
 const struct opt_program query_program = {
 	.name = "scitag query",
 	.synopsis =
-		"[--from TIME] [--to TIME] [--step TIME] [--group DIMENSIONS] [--filter FILTER]",
-	.summary = "What a running observer has stored, over time",
+		"[series|flows|agreement|senders|sites|coverage|durations|claims] [--from TIME] "
+		"[--to TIME] [--filter FILTER]",
+	.summary = "What a running observer knows: traffic over time, flows, sites, claims",
 	.opts = query_options,
 };
 
 static const struct opt top_options[] = {
-	ASK_OPTIONS("-1m", "20"),
+	ASK_OPTIONS("-1m", NULL, "20"),
 	{.name = "once",
 	 .letter = '1',
 	 .type = OPT_VERB,
@@ -84,8 +114,8 @@ static const struct opt top_options[] = {
 };
 const struct opt_program top_program = {
 	.name = "scitag top",
-	.synopsis = "[--from TIME] [--group DIMENSIONS] [--filter FILTER] [--once]",
-	.summary = "Who is largest on a running observer, live",
+	.synopsis = "[--by ORDER] [--filter FILTER] [--once] | --group DIMENSIONS [--from TIME]",
+	.summary = "The largest flows on a running observer, or totals by dimension, live",
 	.opts = top_options,
 };
 
@@ -155,7 +185,11 @@ static int64_t time_of(json_t *object, const char *name)
 	return clock_parse_utc(&us, text, strlen(text)) ? CLOCK_NEVER : us;
 }
 
-static size_t ask(struct remote_parameter out[8], const struct query_config *cfg, char limit[24])
+#define PARAMETERS_MAX 12
+#define CLAIM_DIMS     "experiment,activity,application"
+
+static size_t ask(struct remote_parameter out[PARAMETERS_MAX], const struct query_config *cfg,
+		  char limit[24])
 {
 	snprintf(limit, 24, "%lld", (long long)cfg->limit);
 	out[0] = (struct remote_parameter){"from", cfg->from};
@@ -219,13 +253,73 @@ static int list_top(const struct query_config *cfg, json_t *answer)
 	return CLI_OK;
 }
 
+/* What the API's path takes of the configuration. */
+static size_t ask_list(struct remote_parameter out[PARAMETERS_MAX], const struct query_config *cfg,
+		       const struct list_view *view, char limit[24])
+{
+	int flows = !strcmp(view->name, "flows"), durations = !strcmp(view->name, "durations");
+	int ranged = flows ? cfg->state == 2 : strcmp(view->path, "/api/v1/agreement") != 0;
+	int counted = strcmp(view->name, "coverage") != 0;
+	size_t n = 0;
+
+	snprintf(limit, 24, "%lld", (long long)cfg->limit);
+	if (ranged) {
+		out[n++] = (struct remote_parameter){"from", cfg->from};
+		out[n++] = (struct remote_parameter){"to", cfg->to};
+	}
+	if (flows || ranged)
+		out[n++] = (struct remote_parameter){"filter", cfg->filter};
+	if (counted)
+		out[n++] = (struct remote_parameter){"limit", limit};
+	if (durations || !strcmp(view->name, "claims"))
+		out[n++] = (struct remote_parameter){"group", cfg->group || durations ? cfg->group
+										      : CLAIM_DIMS};
+	if (durations)
+		out[n++] = (struct remote_parameter){"kind", kinds[cfg->kind]};
+	if (flows) {
+		out[n++] = (struct remote_parameter){"order", orders[cfg->by]};
+		out[n++] = (struct remote_parameter){"state", states[cfg->state]};
+		out[n++] = (struct remote_parameter){"grade", cfg->grade};
+		out[n++] = (struct remote_parameter){"oddity", cfg->oddity};
+	}
+	return n;
+}
+
+static int show_list(const struct query_config *cfg, const struct list_view *view)
+{
+	struct remote_parameter parameters[PARAMETERS_MAX];
+	char limit[24];
+	json_t *answer;
+	int code = remote_get(&answer, cfg->url, view->path, parameters,
+			      ask_list(parameters, cfg, view, limit));
+
+	if (code)
+		return code;
+	view->show(answer, &cfg->common);
+	json_decref(answer);
+	return CLI_OK;
+}
+
+static int show_totals(const struct query_config *cfg)
+{
+	struct remote_parameter parameters[PARAMETERS_MAX];
+	char limit[24];
+	json_t *answer;
+	int code = remote_get(&answer, cfg->url, "/api/v1/top", parameters,
+			      ask(parameters, cfg, limit));
+
+	if (code)
+		return code;
+	code = list_top(cfg, answer);
+	json_decref(answer);
+	return code;
+}
+
 int verb_top(int argc, char **argv)
 {
 	struct query_config cfg = {0};
 	int rest, code = cli_args(&top_program, &cfg, argc, argv, &rest);
-	struct remote_parameter parameters[8];
-	char limit[24], time[32];
-	json_t *answer;
+	char time[32];
 	int live;
 
 	if (code < 0 && rest < argc)
@@ -235,19 +329,15 @@ int verb_top(int argc, char **argv)
 	live = isatty(STDOUT_FILENO) && !cfg.once && cli_format(&cfg.common) == CLI_TABLE;
 	signal(SIGINT, on_signal);
 	do {
-		code = remote_get(&answer, cfg.url, "/api/v1/top", parameters,
-				  ask(parameters, &cfg, limit));
-		if (code)
-			break;
-		if (live) /* home, and wipe what is below */
-			printf("\033[H\033[J%s%s  %s to %s%s\n", cli_colour(stdout, CLI_DIM),
-			       cfg.url, cfg.from,
-			       clock_format_utc(time, sizeof(time), clock_utc_us(), 0),
+		if (live) /* no wrapping; home, and wipe what is below */
+			printf("\033[?7l\033[H\033[J%s%s  %s%s\n", cli_colour(stdout, CLI_DIM),
+			       cfg.url, clock_format_utc(time, sizeof(time), clock_utc_us(), 0),
 			       cli_colour(stdout, CLI_PLAIN));
-		code = list_top(&cfg, answer);
-		json_decref(answer);
+		code = cfg.group ? show_totals(&cfg) : show_list(&cfg, list_view_find("flows"));
+		if (live)
+			fputs("\033[?7h", stdout);
 		fflush(stdout);
-		if (live && !stopped)
+		if (live && !stopped && !code)
 			sleep((unsigned int)cfg.interval_s);
 	} while (live && !stopped && !code);
 out:
@@ -328,25 +418,50 @@ static int list_series(const struct query_config *cfg, json_t *answer)
 	return json_array_size(gaps) ? CLI_INCOMPLETE : CLI_OK;
 }
 
+static int show_series(const struct query_config *cfg)
+{
+	struct remote_parameter parameters[PARAMETERS_MAX];
+	char limit[24];
+	json_t *answer;
+	int code = remote_get(&answer, cfg->url, "/api/v1/series", parameters,
+			      ask(parameters, cfg, limit));
+
+	if (code)
+		return code;
+	code = list_series(cfg, answer);
+	json_decref(answer);
+	return code;
+}
+
+static int no_such_list(const char *name)
+{
+	const char *names[16], *near;
+	size_t n = 0;
+
+	names[n++] = "series";
+	for (const struct list_view *v = list_views; v->name; v++)
+		names[n++] = v->name;
+	near = opt_nearest(name, names, n);
+	return cli_usage(&query_program, "there is no '%s'%s%s%s", name,
+			 near ? ", did you mean '" : "", near ?: "", near ? "'?" : "");
+}
+
 int verb_query(int argc, char **argv)
 {
 	struct query_config cfg = {0};
 	int rest, code = cli_args(&query_program, &cfg, argc, argv, &rest);
-	struct remote_parameter parameters[8];
-	json_t *answer;
-	char limit[24];
+	const struct list_view *view = NULL;
 
-	if (code < 0 && rest < argc)
-		code = cli_usage(&query_program, "takes no argument '%s'", argv[rest]);
-	if (code >= 0)
-		goto out;
-	code = remote_get(&answer, cfg.url, "/api/v1/series", parameters,
-			  ask(parameters, &cfg, limit));
-	if (!code) {
-		code = list_series(&cfg, answer);
-		json_decref(answer);
+	if (code < 0 && rest < argc) {
+		view = list_view_find(argv[rest]);
+		if (!view && strcmp(argv[rest], "series"))
+			code = no_such_list(argv[rest]);
+		else if (rest + 1 < argc)
+			code = cli_usage(&query_program, "one at a time: '%s' is too many",
+					 argv[rest + 1]);
 	}
-out:
+	if (code < 0)
+		code = view ? show_list(&cfg, view) : show_series(&cfg);
 	opt_free(&query_program, &cfg);
 	return code;
 }

@@ -20,10 +20,22 @@ wait_for 20 sh -c '[ "$("$0" top --url "$1" --group experiment --json | jq lengt
 
 same "top groups as it is told" '["bytes","error_bytes","grade","samples","share"]' \
 	"$("$scitag" top --url "$url" --group grade --json | jq -c '.[0] | keys')"
-same "top is sorted, and its shares make one" true "$("$scitag" top --url "$url" --limit 3 --json |
+same "top is sorted, and its shares make one" true "$("$scitag" top --url "$url" --group experiment,activity --limit 3 --json |
 	jq '([.[:3][].bytes] | . == (sort | reverse)) and ([.[].share] | add | . > 0.9999 and . < 1.0001)')"
 same "top filters" cms "$("$scitag" top --url "$url" --group experiment --filter 'experiment=cms' --csv | sed 1d | cut -d, -f2)"
-check "top is a table for people" sh -c '"$0" top --url "$1" | head -n 1 | grep -qE "^experiment +activity +rate +share"' "$scitag" "$url"
+check "top is a table for people" sh -c '"$0" top --url "$1" --group experiment,activity | head -n 1 | grep -qE "^experiment +activity +rate +share"' "$scitag" "$url"
+check "without a dimension top shows flows" sh -c '"$0" top --url "$1" | head -n 1 | grep -qE "^ *rate +source +destination +proto +state +grade"' "$scitag" "$url"
+same "ordered as asked" true "$("$scitag" top --url "$url" --by bytes --json |
+	jq '[.flows[] | .bytes + .back.bytes] | length > 3 and . == (sort | reverse)')"
+same "of the grades asked for" '["confirmed"]' "$("$scitag" top --url "$url" --grade confirmed --json | jq -c '[.flows[].grade] | unique')"
+same "flows have a line each as CSV" 5 "$("$scitag" query flows --url "$url" --limit 4 --csv | wc -l)"
+for list in agreement senders sites coverage durations claims; do
+	check "query $list answers" sh -c '"$0" query "$2" --url "$1" --json | jq -e "type == \"object\"" && "$0" query "$2" --url "$1" --csv && "$0" query "$2" --url "$1"' "$scitag" "$url" "$list"
+done
+same "coverage is told by grade" '"bytes","confirmed","registered"' "$("$scitag" query coverage --url "$url" --csv | jq -Rrs 'split("\r\n") | [(.[0] | split(",")[1]), (.[4] | split(",")[0]), (.[3] | split(",")[0])] | @csv')"
+exits "a list that there is not is a usage error" 2 "$scitag" query flwos --url "$url"
+check "with the one that was meant" grep -q "did you mean 'flows'" "$work/exits.out"
+exits "a grade that there is not, too" 2 "$scitag" top --url "$url" --grade good
 same "tail ends after as many seconds as asked" 2 \
 	"$("$scitag" tail --url "$url" --count 2 --json | jq -s '[.[].time_utc] | unique | length')"
 same "tail filters" '["cms"]' \
@@ -39,7 +51,7 @@ same "query's points are a second apart and have their error" true \
 same "query's sum is top's over the same time" same "$(
 	to=$(date -u -d '-3 seconds' +%Y-%m-%dT%H:%M:%SZ) from=$(date -u -d '-5 seconds' +%Y-%m-%dT%H:%M:%SZ)
 	a=$("$scitag" query --url "$url" --from "$from" --to "$to" --json 2>/dev/null | jq '[.[].bytes] | add')
-	b=$("$scitag" top --url "$url" --from "$from" --to "$to" --json | jq '[.[].bytes] | add')
+	b=$("$scitag" top --url "$url" --group grade --from "$from" --to "$to" --json | jq '[.[].bytes] | add')
 	[ "$a" = "$b" ] && [ "$a" != null ] && [ "$a" != 0 ] && echo same || echo "$a $b"
 )"
 exits "no observer is a failure" 1 "$scitag" query --url http://127.0.0.1:1
