@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { Browser, check, finish } from "./browser.mjs";
 
 const { buildSync } = createRequire(new URL("../../web/static/package.json", import.meta.url))("esbuild");
-const FRAMES = 60;
+const FRAMES = 100;
 const P95_MAX_MS = Number(process.env.FRAME_MS ?? 16);
 
 const entry = `
@@ -28,7 +28,7 @@ const browser = await Browser.open();
 const page = await browser.context.newPage();
 await page.goto("about:blank");
 await page.evaluate(`${script}; window.lib = lib`);
-const found = await page.evaluate(async frames => {
+await page.evaluate(async () => {
   const { LayerChart, Cursor, Recent, parseRange } = window.lib;
   // an hour of single seconds, as no page asks for it today: the most that is promised
   const range = { ...parseRange("5m"), span_s: 3600 };
@@ -92,27 +92,37 @@ const found = await page.evaluate(async frames => {
     });
   };
   for (let s = start_s; s < start_s + 3600; s++) recent.take(tick(s));
-  const times = [];
-  for (let i = 0; i < frames + 10; i++) {
-    const t0 = performance.now();
-    frame(start_s + 3600 + i);
+  window.live = async second => {
+    frame(second);
     await Promise.resolve(); // uPlot commits in a microtask
     canvas.getImageData(0, 0, 1, 1); // until it is really painted
-    if (i >= 10) times.push(performance.now() - t0);
-    await new Promise(done => setTimeout(done));
-  }
+  };
   window.frame = frame;
-  window.at_s = start_s + 3600 + frames + 10;
-  times.sort((a, b) => a - b);
-  return { p50: times[Math.floor(frames * 0.5)], p95: times[Math.floor(frames * 0.95)] };
-}, FRAMES);
+  window.take = second => recent.take(tick(second));
+  window.at_s = start_s + 3600;
+});
+// time of the processor, not of the clock: what else the machine does is not meant
+const session = await page.context().newCDPSession(page);
+await session.send("Performance.setTimeDomain", { timeDomain: "threadTicks" });
+await session.send("Performance.enable");
+const busy_ms = async () => {
+  const { metrics } = await session.send("Performance.getMetrics");
+  return metrics.find(m => m.name === "TaskDuration").value * 1000;
+};
+const times = [];
+for (let i = 0; i < FRAMES + 10; i++) {
+  const before = await busy_ms();
+  await page.evaluate(() => window.live(window.at_s++));
+  if (i >= 10) times.push((await busy_ms()) - before);
+}
+times.sort((a, b) => a - b);
+const found = { p50: times[FRAMES / 2], p95: times[Math.floor(FRAMES * 0.95)] };
 check(
   `a live frame of 40 series x 3,600 points: p50 ${found.p50.toFixed(1)} ms, p95 ${found.p95.toFixed(1)} ms (at most ${P95_MAX_MS})`,
   found.p95 <= P95_MAX_MS,
 );
 
-// an hour of seconds passes; every tenth is painted
-const session = await page.context().newCDPSession(page);
+// an hour of seconds passes; every ninth is painted
 const heap = async () => {
   await session.send("HeapProfiler.collectGarbage");
   const { usedSize } = await session.send("Runtime.getHeapUsage");
@@ -120,10 +130,10 @@ const heap = async () => {
 };
 const before = await heap();
 await page.evaluate(async () => {
-  for (let i = 0; i < 600; i += 1) {
-    if (i % 60 === 0) window.frame(window.at_s++);
-    else window.frame(window.at_s++);
-    if (i % 60 === 0) await new Promise(done => setTimeout(done));
+  for (let i = 0; i < 3600; i++) {
+    if (i % 9 === 0) window.frame(window.at_s++);
+    else window.take(window.at_s++);
+    if (i % 90 === 0) await new Promise(done => setTimeout(done));
   }
 });
 const grown = (await heap()) - before;

@@ -1,9 +1,7 @@
 // The Now page over a running observer with traffic of known truth.
 //   BIN=DIR node tests/browser/now.mjs WORKDIR
-// SCREENSHOT=FILE and SCREENSHOT_MINUTES=n feed for n minutes first and keep the picture of the README.
 
-import { readFileSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Browser, check, finish, sleep, until } from "./browser.mjs";
 import { Observer } from "./observer.mjs";
@@ -12,13 +10,6 @@ import { Traffic } from "./traffic.mjs";
 const TRANSFER_MAX_BYTES = 150_000;
 const SAMPLES_PER_S = 2000;
 const work = process.argv[2] ?? "/tmp";
-const axe = readFileSync(
-  createRequire(
-    new URL("../../web/static/package.json", import.meta.url),
-  ).resolve("axe-core/axe.min.js"),
-  "utf8",
-);
-
 const observer = await Observer.open(work);
 check(
   "the observer starts",
@@ -103,20 +94,7 @@ check(
     return strong.length > 5;
   }),
 );
-const minutes = Number(process.env.SCREENSHOT_MINUTES ?? 0);
-await sleep(minutes ? minutes * 60_000 : 12_000);
-const shot = process.env.SCREENSHOT;
-if (shot) {
-  await page.setViewportSize({ width: 1280, height: 980 });
-  await sleep(2000);
-  await page.screenshot({ path: shot });
-  await page.setViewportSize({ width: 1280, height: 800 });
-  check(
-    "the screenshot is at most 300 kB",
-    statSync(shot).size <= 300_000,
-    `${statSync(shot).size} bytes`,
-  );
-}
+await sleep(8000);
 
 // --- the numbers: page = API = truth --------------------------------------------------------------------
 await traffic.stop();
@@ -294,15 +272,8 @@ check(
   )) && (await page.locator("#source").inputValue()) === "sflow:192.0.2.252",
 );
 check("no hint with one source", await page.locator(".hint").isHidden());
-const asked_ms = Date.now();
 await page.goto(observer.origin);
 await until(10, async () => (await chart("layers")) > 0);
-const chart_ms = Date.now() - asked_ms;
-const paint_ms = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
-check(
-  `first paint after ${Math.round(paint_ms)} ms, chart with data after ${chart_ms} ms (at most 2000, 4000)`,
-  paint_ms <= 2000 && chart_ms <= 4000,
-);
 
 // --- keys -----------------------------------------------------------------------------------------------
 await page.locator("body").press("p");
@@ -349,54 +320,9 @@ await picture("dark");
 await page.setViewportSize({ width: 1920, height: 1080 });
 await sleep(500);
 await picture("dark-1920");
-await page.setViewportSize({ width: 360, height: 740 });
 await page.locator("body").press("t");
 await page.locator("body").press("t");
-await sleep(500);
-await picture("light-360");
-check(
-  "at 360 px nothing sticks out sideways",
-  await page.evaluate(() => document.documentElement.scrollWidth <= 360),
-  await page.evaluate(() =>
-    [...document.querySelectorAll("body *")]
-      .filter((e) => e.getBoundingClientRect().right > 361)
-      .map((e) => `${e.tagName}.${e.className}`)
-      .slice(0, 9),
-  ),
-);
 await page.setViewportSize({ width: 1280, height: 800 });
-for (const theme of ["light", "dark", "contrast"]) {
-  for (const path of ["/", "/health", "/decode?v=1&value=206"]) {
-    await page.goto(observer.origin + path);
-    await sleep(1500);
-    while ((await page.locator("html").getAttribute("data-theme")) !== theme)
-      await page.keyboard.press("t");
-    await sleep(300);
-    await picture(
-      `${path.replace(/\W.*/g, "") || path.slice(1).replace(/\?.*/, "") || "now"}-${theme}`,
-    );
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() =>
-      window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21aa"] }),
-    );
-    const grave = violations.filter(
-      (v) => v.impact === "serious" || v.impact === "critical",
-    );
-    check(
-      `axe finds nothing serious on ${path} (${theme})`,
-      !grave.length,
-      grave
-        .map(
-          (v) =>
-            `${v.id}: ${v.help}\n${v.nodes
-              .slice(0, 5)
-              .map((n) => n.html)
-              .join("\n")}`,
-        )
-        .join("\n"),
-    );
-  }
-}
 await page.goto(`${observer.origin}/health`);
 check(
   "the health page has a row per input and balanced books",

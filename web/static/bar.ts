@@ -26,7 +26,7 @@ interface Option {
 }
 
 export class Bar {
-  readonly element: HTMLFormElement;
+  readonly element: HTMLElement;
   private applied = "";
   private offered: { at: Completion; options: Option[] } | null = null;
   private active = -1;
@@ -59,9 +59,8 @@ export class Bar {
   private readonly to = el("input", { type: "datetime-local", id: "range-to", step: 1 });
   private readonly zone = el("span", { class: "quiet" });
   private readonly fixed = el(
-    "fieldset",
-    { class: "fixed-range", hidden: true },
-    el("legend", { class: "unseen" }, "Fixed range"),
+    "form",
+    { class: "fixed-range", hidden: true, "aria-label": "Fixed range" },
     el("label", { for: "range-from" }, "From"),
     this.from,
     el("label", { for: "range-to" }, "to"),
@@ -71,9 +70,9 @@ export class Bar {
   );
 
   constructor(private readonly shell: Shell) {
-    this.element = el(
+    const filter = el(
       "form",
-      { class: "bar", role: "search", "aria-label": "Filter and range" },
+      { class: "filter" },
       el("label", { for: "filter" }, "Filter"),
       el(
         "div",
@@ -86,14 +85,23 @@ export class Bar {
         this.problem,
         this.hint,
       ),
+    );
+    this.element = el(
+      "div",
+      { class: "bar", role: "search", "aria-label": "Filter and range" },
+      filter,
       this.ranges,
       this.fixed,
     );
-    on(this.element, "submit", e => {
+    on(filter, "submit", e => {
       e.preventDefault();
-      if (this.fixed.contains(e.submitter ?? document.activeElement)) this.applyFixed();
-      else void this.apply();
+      void this.apply();
     });
+    on(this.fixed, "submit", e => {
+      e.preventDefault();
+      this.applyFixed();
+    });
+    for (const input of [this.from, this.to]) on(input, "input", () => this.to.setCustomValidity(""));
     on(this.input, "input", () => {
       this.complain("");
       this.showClear();

@@ -171,7 +171,8 @@ export class LayerChart {
   setData(data: ChartData): void {
     this.data = data;
     this.drawn = this.columns(data);
-    this.plot.setData([[...data.starts, data.newest_s], new Array<number>(data.starts.length + 1).fill(0)]);
+    const times = [...data.starts, data.newest_s];
+    this.plot.setData([times, times]); // only the times matter: the layers are painted in draw()
     this.showTip();
   }
 
@@ -202,9 +203,11 @@ export class LayerChart {
     const whole = new Float64Array(count);
     const edges: Float64Array[] = [];
     let top = 0;
+    const old = this.drawn?.edges ?? []; // their memory is used again
+    const variance = new Float64Array(count);
     for (const { points } of layers) {
-      const value = sums(columns, points.value);
-      const variance = sums(columns, points.variance);
+      const value = sums(columns, points.value, old.pop());
+      sums(columns, points.variance, variance);
       for (let c = 0; c < count; c++) {
         const s = observed[c] || Infinity;
         whole[c] = (whole[c] ?? 0) + (value[c] ?? 0) / s;
@@ -579,8 +582,8 @@ export class LayerChart {
 }
 
 /** Sums of the buckets of each column. */
-function sums(columns: readonly number[], values: ArrayLike<number>): Float64Array {
-  const out = new Float64Array(columns.length - 1);
+function sums(columns: readonly number[], values: ArrayLike<number>, memory?: Float64Array): Float64Array {
+  const out = memory?.length === columns.length - 1 ? memory : new Float64Array(columns.length - 1);
   for (let c = 0; c < out.length; c++) {
     let sum = 0;
     for (let i = columns[c] ?? 0; i < (columns[c + 1] ?? 0); i++) sum += values[i] ?? 0;

@@ -307,7 +307,7 @@ class Application implements Shell {
   private key(e: KeyboardEvent): void {
     const target = e.target as HTMLElement | null;
     if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || this.keys.element.open) return;
-    if (target?.matches("input, select, textarea")) return;
+    if (target?.matches("input:not([type=checkbox]), select, textarea")) return;
     const page = /^[1-9]$/.test(e.key) && PAGES[Number(e.key) - 1];
     if (page) this.go(this.address(page.path));
     else if (e.key === "/") this.bar.focus();
