@@ -63,13 +63,23 @@ static uint32_t *find(const struct regrade *r, const struct traffic_key *key)
 	return &r->slots[at];
 }
 
+static void add(struct traffic_value *to, const struct traffic_value *v)
+{
+	to->packets += v->packets;
+	to->bytes += v->bytes;
+	to->ip_bytes += v->ip_bytes;
+	to->samples += v->samples;
+	to->bytes_variance += v->bytes_variance;
+	to->codes = to->codes > v->codes ? to->codes : v->codes;
+}
+
 /* Each row makes two more at the most: a registered tag is confirmed or disagrees, all others share what is claimed. */
 static int hash_rows(struct regrade *r)
 {
 	struct bucket *b = r->bucket;
 	const size_t cap = 3 * b->n_rows;
 	struct traffic_row *rows;
-	size_t n_slots = 64;
+	size_t n_slots = 64, n = 0;
 
 	while (n_slots < 2 * cap)
 		n_slots *= 2;
@@ -92,9 +102,14 @@ static int hash_rows(struct regrade *r)
 	for (size_t i = 0; i < b->n_rows; i++) {
 		uint32_t *slot = find(r, &b->rows[i].key);
 
-		if (!*slot) /* a key that comes twice is found the first time */
-			*slot = (uint32_t)(i + 1);
+		if (*slot) { /* as two queues of one interface make */
+			add(&b->rows[*slot - 1].value, &b->rows[i].value);
+			continue;
+		}
+		b->rows[n] = b->rows[i];
+		*slot = (uint32_t)++n;
 	}
+	b->n_rows = n;
 	return 0;
 }
 
@@ -130,7 +145,7 @@ int regrade_move(struct regrade *r, const struct seen *s, enum scitag_grade grad
 		.experiment = s->tag.tag.experiment,
 		.activity = s->tag.tag.activity,
 	};
-	struct traffic_value *from, *to;
+	struct traffic_value *from, moved;
 	uint32_t *slot;
 
 	if (grade == s->tag.grade || !r->bucket->n_rows)
@@ -160,12 +175,14 @@ int regrade_move(struct regrade *r, const struct seen *s, enum scitag_grade grad
 			(struct traffic_row){.key = key, .value.codes = 1};
 		*slot = (uint32_t)++r->bucket->n_rows;
 	}
-	to = &r->bucket->rows[*slot - 1].value;
-	to->packets += take(&from->packets, s->packets);
-	to->bytes += take(&from->bytes, s->bytes);
-	to->ip_bytes += take(&from->ip_bytes, s->ip_bytes);
-	to->samples += take(&from->samples, s->samples);
-	to->bytes_variance += take_variance(&from->bytes_variance, s->bytes_variance);
+	moved = (struct traffic_value){
+		.packets = take(&from->packets, s->packets),
+		.bytes = take(&from->bytes, s->bytes),
+		.ip_bytes = take(&from->ip_bytes, s->ip_bytes),
+		.samples = take(&from->samples, s->samples),
+		.bytes_variance = take_variance(&from->bytes_variance, s->bytes_variance),
+	};
+	add(&r->bucket->rows[*slot - 1].value, &moved);
 	r->emptied |= is_empty(from);
 	return 0;
 }

@@ -10,7 +10,8 @@ struct regrade; /* opaque; keeps its memory from one second to the next */
 
 struct regrade *regrade_open(void); /* NULL: no memory */
 void regrade_close(struct regrade *r);
-/* Rows of this bucket from now on; nothing may be added to them but by regrade_move until regrade_end. */
+/* Rows of this bucket from now on; nothing may be added to them but by regrade_move until regrade_end. Rows
+ * with one key may become one. */
 void regrade_begin(struct regrade *r, struct bucket *b);
 /* Take what was seen out of its row, as far as the row has it, and put it into the one of `grade`. 0 or -ENOMEM
  * with nothing moved. */
