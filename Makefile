@@ -105,7 +105,7 @@ $(B)/san/$(1): $(B)/san/obj/tests/unit/$(1).o $(call slibs,$(call rooms_of,tests
 endef
 $(foreach t,$(notdir $(TESTS)),$(eval $(call test_rules,$(t))))
 
-tests-built: $(TESTS) $(FUZZERS) $(BPF_TESTS) $(BPF_TEST_OBJECTS)
+tests-built: $(TESTS) $(FUZZERS) $(DAY_TESTS) $(BPF_TESTS) $(BPF_TEST_OBJECTS)
 check: $(TESTS) ## unit tests on every vector, under ASan and UBSan; needs no root
 	$(Q)sh tests/run.sh unit $(TESTS)
 
@@ -133,6 +133,13 @@ endef
 $(foreach t,$(notdir $(BPF_TESTS)),$(eval $(call bpf_test_rules,$(t))))
 bpf: $(BPF_TESTS) $(BPF_TEST_OBJECTS) ## the vectors through programs loaded into the kernel; root
 	$(Q)BPF_OBJECTS=$(B)/tests/bpf sh tests/run.sh bpf $(BPF_TESTS)
+
+# Simulations: plain programs of the rooms, too much for the sanitizers' pace.
+DAY_TESTS := $(patsubst tests/day/%.c,$(B)/day/%,$(wildcard tests/day/test_*.c))
+$(DAY_TESTS): $(B)/day/%: $(B)/obj/tests/day/%.o $(call libs,observer)
+	$(call say,LD)mkdir -p $(@D) && $(CC) -o $@ $< $(call group,$(filter %.a,$^)) -lcmocka $(LDLIBS)
+day: $(DAY_TESTS) ## a simulated day through the join, against its truth
+	$(Q)sh tests/run.sh day $(DAY_TESTS)
 
 E2E ?= $(sort $(wildcard tests/e2e/[0-9]*.sh))
 e2e: all ## network namespaces, real traffic, the page in Chromium; root
@@ -195,5 +202,5 @@ clean: ## remove what was built
 help: ## this list
 	$(Q)awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: tests-built benches all page check fuzz bpf e2e browser test bench deps demo format lint install clean help
+.PHONY: tests-built benches all page check fuzz day bpf e2e browser test bench deps demo format lint install clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,20 +7,33 @@
 #include "join/grade.h"
 #include "join/join.h"
 
-int grade_data_way(const struct flow_way way[2], int claimed_way)
-{
-	const int there = way[0].samples != 0, back = way[1].samples != 0;
-
-	if (there && back && way[0].bytes != way[1].bytes)
-		return way[1].bytes > way[0].bytes;
-	if (claimed_way >= 0)
-		return claimed_way;
-	return back && !there;
-}
-
 static int usable(enum scitag_grade wire_grade)
 {
 	return wire_grade == GRADE_REGISTERED || wire_grade == GRADE_CONFIRMED;
+}
+
+static int carries(const struct flow_way *w, const struct scitag *tag)
+{
+	return tag && w->samples && usable(w->wire_grade) && same_tag(w->tag, *tag);
+}
+
+/* Sampled bytes decide where they differ by more than chance explains, at 95 %. */
+int grade_data_way(const struct flow_way way[2], int claimed_way, const struct scitag *claimed)
+{
+	const int there = way[0].samples != 0, back = way[1].samples != 0;
+	const int more = way[1].bytes > way[0].bytes;
+	const double difference = fabs((double)way[0].bytes - (double)way[1].bytes);
+
+	if (there && back &&
+	    difference > 1.96 * sqrt(way[0].bytes_variance + way[1].bytes_variance))
+		return more;
+	if (claimed_way >= 0)
+		return claimed_way;
+	if (!there || !back)
+		return back;
+	if (carries(&way[0], claimed) != carries(&way[1], claimed))
+		return carries(&way[1], claimed);
+	return more;
 }
 
 enum scitag_grade grade_traffic(enum scitag_grade wire_grade, enum scitag_carrier carrier,

@@ -4,10 +4,11 @@
 
 #include "join/flow.h"
 
-/* Which of two ways sends the data: the one with more bytes. If only one was seen it is that one,
- * unless the claim says that the other end sends; nothing seen: what the claim says. claimed_way: FLOW_THERE,
- * FLOW_BACK, or -1 when no claim says. */
-int grade_data_way(const struct flow_way way[2], int claimed_way);
+/* Which of two ways sends the data: the one with more bytes; where sampling leaves that open, the one that the
+ * claim says, or that carries the claimed tag (NULL: none). If only one was seen it is that one, unless the claim
+ * says that the other end sends; nothing seen: what the claim says. claimed_way: FLOW_THERE, FLOW_BACK, or -1 when
+ * no claim says. */
+int grade_data_way(const struct flow_way way[2], int claimed_way, const struct scitag *claimed);
 
 /* The grade of traffic that the wire gave `wire_grade` and `tag`, in a flow for which a registered tag is
  * claimed (NULL: none is). */

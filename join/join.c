@@ -232,7 +232,7 @@ static struct said said_of(const struct join *j, const struct flow_record *r)
 		if (direction)
 			s.way = r->is_turned ^ (direction < 0);
 	}
-	s.data_way = grade_data_way(r->way, s.way);
+	s.data_way = grade_data_way(r->way, s.way, s.tag);
 	s.grade = grade_flow(r->way, s.data_way, s.tag);
 	return s;
 }

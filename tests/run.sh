@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh KIND PROGRAM...: run test programs and count. Unit tests and fuzz targets run two at a time, the
+# run.sh KIND PROGRAM...: run test programs and count. Unit tests, fuzz targets and simulations run two at a time, the
 # others, which share the kernel or the machine's speed, one after the other.
-# Unit and bpf programs are cmocka's: each reports its own cases on its closing lines. A fuzz target
+# Unit, day and bpf programs are cmocka's: each reports its own cases on its closing lines. A fuzz target
 # is one case. An e2e script prints its cases as "ok - what", "not ok - what", "skip - what: why" and
 # is one failed case when it ends badly without having said so.
 # Ends with a line of totals; TALLY=FILE also appends "passed failed skipped" to FILE.
@@ -18,7 +18,7 @@ run_one() { # run_one NUMBER PROGRAM: its report in $work/NUMBER, its counts in 
 	out=$work/$1.out
 	status=0
 	case $kind in
-	unit | bpf)
+	unit | day | bpf)
 		CMOCKA_MESSAGE_OUTPUT=TAP timeout 900 "$program" >"$out" 2>&1 || status=$?
 		# cmocka says "not ok 4 # SKIP name" of a skipped case
 		skip=$(grep -cE '^(not )?ok .*# *SKIP' "$out")
@@ -57,7 +57,7 @@ run_one() { # run_one NUMBER PROGRAM: its report in $work/NUMBER, its counts in 
 }
 
 lanes=1
-case $kind in unit | fuzz) lanes=2 ;; esac
+case $kind in unit | fuzz | day) lanes=2 ;; esac
 n=0
 for program in "$@"; do
 	n=$((n + 1))

@@ -24,6 +24,7 @@ part lint -j"$jobs" lint
 make_ -k -j"$jobs" tests-built
 part unit check
 part fuzz fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-5}"
+part day day
 part bpf bpf
 part e2e e2e
 awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0}' "$TALLY"

@@ -535,6 +535,34 @@ static void a_way_seen_alone_is_what_the_claim_says(void **state)
 	}
 }
 
+/* One full packet in a thousand there and two acknowledgements back: 132,000 bytes against 100,000, each with an
+ * error of that size, tell nothing; a hundred of each do. */
+static void a_few_samples_do_not_tell_the_way(void **state)
+{
+	struct flow_way few[2] = {
+		{.bytes = 100000,
+		 .samples = 1,
+		 .bytes_variance = 1e10,
+		 .wire_grade = GRADE_REGISTERED},
+		{.bytes = 132000, .samples = 2, .bytes_variance = 8.7e9},
+	};
+	struct flow_way many[2] = {few[0], few[1]};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		many[i].bytes *= 100;
+		many[i].samples *= 100;
+		many[i].bytes_variance *= 100;
+	}
+	few[0].tag = many[0].tag = CMS;
+	assert_int_equal(grade_data_way(few, FLOW_THERE, NULL), FLOW_THERE);
+	assert_int_equal(grade_data_way(few, FLOW_BACK, NULL), FLOW_BACK);
+	assert_int_equal(grade_data_way(few, -1, &CMS), FLOW_THERE);
+	assert_int_equal(grade_data_way(few, -1, &ATLAS), FLOW_BACK);
+	assert_int_equal(grade_data_way(few, -1, NULL), FLOW_BACK);
+	assert_int_equal(grade_data_way(many, FLOW_THERE, &CMS), FLOW_BACK);
+}
+
 static void headers_that_differ_stay_disagreed(void **state)
 {
 	struct world *w = world_open(NULL);
@@ -631,6 +659,44 @@ static void a_row_never_goes_below_nothing(void **state)
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(b->rows[i].value.bytes,
 				 b->rows[i].key.grade == GRADE_CONFIRMED ? 2900000 : 0);
+	bucket_free(b);
+	world_close(w);
+}
+
+/* Two queues of one interface count in rows of their own. */
+static void rows_of_one_key_are_one(void **state)
+{
+	struct world *w = world_open(NULL);
+	const struct flow_key k = key_of(1, 5000, 2, 1094);
+	struct bucket *b = bucket_new(T0, 3, 0, 0);
+
+	(void)state;
+	hear(w, FIREFLY_START, k, CMS);
+	see_label(w, k, CMS, 30000);
+	see_label(w, k, CMS, 15000);
+	for (int i = 0; i < 3; i++)
+		b->rows[i] = (struct traffic_row){.key = {.source = SOURCE_A,
+							  .direction = DIRECTION_OUT,
+							  .family = 6,
+							  .carrier = CARRIER_LABEL,
+							  .grade = GRADE_REGISTERED,
+							  .experiment = i == 1 ? 2 : 3,
+							  .activity = i == 1 ? 9 : 14},
+						  .value = {.packets = 20,
+							    .bytes = 30000,
+							    .ip_bytes = 29700,
+							    .samples = 20,
+							    .codes = 1}};
+	assert_int_equal(join_second(w->j, b, w->next.seen, 2, w->next.heard, 1), 0);
+	assert_int_equal(b->n_rows, 3);
+	assert_int_equal(total(b, CMS, 0).bytes, 60000);
+	assert_int_equal(total(b, ATLAS, 0).bytes, 30000);
+	for (size_t i = 0; i < 3; i++) {
+		if (b->rows[i].key.experiment == 3)
+			assert_int_equal(b->rows[i].value.bytes,
+					 b->rows[i].key.grade == GRADE_CONFIRMED ? 45000 : 15000);
+		assert_int_equal(b->rows[i].value.codes, 1);
+	}
 	bucket_free(b);
 	world_close(w);
 }
@@ -1552,9 +1618,11 @@ int main(void)
 		cmocka_unit_test(a_label_alone_is_registered_an_option_confirmed),
 		cmocka_unit_test(claims_and_wire_are_held_together),
 		cmocka_unit_test(a_way_seen_alone_is_what_the_claim_says),
+		cmocka_unit_test(a_few_samples_do_not_tell_the_way),
 		cmocka_unit_test(headers_that_differ_stay_disagreed),
 		cmocka_unit_test(a_folded_tag_is_moved_from_its_row),
 		cmocka_unit_test(a_row_never_goes_below_nothing),
+		cmocka_unit_test(rows_of_one_key_are_one),
 		cmocka_unit_test(a_claim_may_come_late_and_ends_its_flow),
 		cmocka_unit_test(a_claim_after_the_flow_still_grades_it),
 		cmocka_unit_test(a_claim_is_not_of_the_flow_before),
