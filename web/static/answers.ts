@@ -77,6 +77,12 @@ export interface Spread {
 
 export const hasTag = (t: Tag): boolean => t.experiment_id !== 0 || t.activity_id !== 0;
 
+/** A number in the place of a name: nobody has registered it. */
+export const isRegistered = (t: Tag): boolean => hasTag(t) && t.activity !== String(t.activity_id) && t.activity_id >= 0;
+
+/** As in the address: "3.14". */
+export const tagNumbers = (t: Tag): string => `${t.experiment_id}.${t.activity_id}`;
+
 /** An address and a port as one writes them: "192.0.2.1:443", "[2001:db8::1]:443". */
 export const endWords = (address: string, port: number): string =>
   port ? (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`) : address;
@@ -165,6 +171,14 @@ export interface Sender {
   clock_offset_s: number | null;
   oddities: Oddity[];
 }
+
+/** The part of the coverage's answer that is about who and where. */
+export interface SharesAnswer {
+  from: string;
+  to: string;
+  sites: ({ site: string; bytes: number; tagged_share: number } & Record<Grade, number>)[];
+}
+export type Grade = "confirmed" | "registered" | "disagree" | "unregistered" | "claimed" | "untagged";
 
 export interface AgreementAnswer {
   now: string;

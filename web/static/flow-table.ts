@@ -1,7 +1,7 @@
 // The table of flows: both tags, grade and why, seen against claimed. While it is read - the pointer or the
 // focus is in it, or a flow's details are open - its rows keep their places and only their numbers change.
 
-import { endWords, hasTag, type Claim, type Flow, type Tag, type Way } from "./answers.js";
+import { endWords, hasTag, isRegistered, tagNumbers, type Claim, type Ends, type Flow, type Tag, type Way } from "./answers.js";
 import { paint, plainPaint, type Paint, type Theme } from "./colour.js";
 import { el, on, set, text } from "./dom.js";
 import { withCondition } from "./filter.js";
@@ -118,7 +118,7 @@ export class FlowTable {
   /** Which flow's details are open is in the address. */
   pick(): void {
     const { pick } = this.shell.view;
-    const row = [...this.rows.values()].find(r => flowName(r.flow) === pick);
+    const row = [...this.rows.values()].find(r => flowName(r.flow) === pick || flowName(r.flow, true) === pick);
     for (const r of this.rows.values()) set(r.open, { "aria-expanded": String(r === row) });
     if (!row) return this.details.remove();
     this.details.replaceChildren(
@@ -196,7 +196,7 @@ export class FlowTable {
     const row = { flow: null as unknown as Flow, tr, open, cells };
     on(open, "click", () => {
       const name = flowName(row.flow);
-      this.shell.choose({ pick: this.shell.view.pick === name ? "" : name }, true);
+      this.shell.choose({ pick: open.getAttribute("aria-expanded") === "true" ? "" : name }, true);
     });
     return row;
   }
@@ -259,16 +259,15 @@ export function sorting(sort: string): { key: string; down: boolean } {
 // --- names ------------------------------------------------------------------------------------------------
 
 /** As in the address: the same flow at another time has the same name. */
-export const flowName = (f: Flow): string => `${endWords(f.src, f.src_port)} ${endWords(f.dst, f.dst_port)} ${f.protocol}`;
+export function flowName(f: Ends, turned = false): string {
+  const [src, dst] = [endWords(f.src, f.src_port), endWords(f.dst, f.dst_port)];
+  return `${turned ? dst : src} ${turned ? src : dst} ${f.protocol}`;
+}
 const rowName = (f: Flow): string => `${flowName(f)} ${f.first ?? f.claim?.start ?? ""}`;
 const known = (site: string): string => (site === "(unknown)" ? "" : site);
 const said = (application: string): string => (application === "(unsaid)" ? "" : application);
 const wholePercent = (share: number): string => (share < 0.0995 ? percent(share) : `${Math.round(share * 100)} %`);
-const tagNumbers = (t: Tag): string => `${t.experiment_id}.${t.activity_id}`;
 const tagOf = (t: Tag): string => (hasTag(t) ? tagName(t) : "~");
-
-/** A number in the place of a name: nobody has registered it. */
-const isRegistered = (t: Tag): boolean => t.activity !== String(t.activity_id);
 
 function lookOf(theme: Theme, t: Tag): Paint {
   return isRegistered(t) ? paint(theme, t.experiment_id, t.activity_id) : paint(theme, -1, null);

@@ -2,7 +2,7 @@
 // on the wire, the tag that was announced, and what is made of the two.
 
 import { address, get, reason, type Key, type TopAnswer } from "./api.js";
-import type { ClaimsAnswer, DurationsAnswer, FlowsAnswer, Spread } from "./answers.js";
+import { tagNumbers, type ClaimsAnswer, type DurationsAnswer, type FlowsAnswer, type Spread } from "./answers.js";
 import { Bars } from "./bars.js";
 import { paint, plainPaint, type Theme } from "./colour.js";
 import { Columns, type Pile } from "./columns.js";
@@ -37,6 +37,7 @@ const LIVE_MS = 5000;
 const CHARTS_MS = 30_000;
 const COLUMNS_MOST = 60;
 const PILES_MAX = 12;
+const SEARCHED_MAX = 2000;
 const SPREADS_MAX = 14;
 const APPLICATIONS_MAX = 10;
 
@@ -121,7 +122,7 @@ export class FlowsPage extends Page {
   // --- the table --------------------------------------------------------------------------------------
 
   private params(): Record<string, string> {
-    const { filter, claim, oddity, state, sort } = this.shell.view;
+    const { filter, claim, oddity, state, sort, claimed } = this.shell.view;
     const { from, to } = this.shell.range();
     const { key } = sorting(sort);
     return {
@@ -130,7 +131,7 @@ export class FlowsPage extends Page {
       oddity,
       ...(state === "ended" ? { state, from, to } : { state: "recent" }),
       order: ORDERS.includes(key) ? key : "bytes",
-      limit: String(ROWS_MAX),
+      limit: String(claimed ? SEARCHED_MAX : ROWS_MAX),
     };
   }
 
@@ -140,6 +141,13 @@ export class FlowsPage extends Page {
     const { signal } = (this.asking = new AbortController());
     try {
       const answer = await get<FlowsAnswer>("flows", this.params(), signal);
+      const { claimed } = this.shell.view;
+      if (claimed) {
+        // the filter language knows the tag on the wire only
+        const found = answer.flows.filter(f => f.claim && tagNumbers(f.claim) === claimed);
+        if (answer.flows.length === answer.matching || found.length > ROWS_MAX) answer.matching = found.length;
+        answer.flows = found.slice(0, ROWS_MAX);
+      }
       this.answer = answer;
       this.say("");
       this.table.show(answer.flows, anew);
@@ -205,6 +213,7 @@ export class FlowsPage extends Page {
             state: view.state,
             claim: view.claim,
             oddity: view.oddity,
+            claimed: view.claimed,
             ...change,
           }),
           "aria-current": on ? "true" : null,
@@ -238,6 +247,7 @@ export class FlowsPage extends Page {
         link("announced", { claim: "yes" }, view.claim === "yes"),
         link("not announced", { claim: "no" }, view.claim === "no"),
       ),
+      ...(view.claimed ? [group("Announced tag", link(`${view.claimed} ✕`, { claimed: "" }, true))] : []),
       ...(view.oddity ? [group("Oddity", link(`${bareWords(view.oddity)} ✕`, { oddity: "" }, true))] : []),
     );
   }
@@ -268,7 +278,7 @@ export class FlowsPage extends Page {
   }
 }
 
-const TABLE_MEMBERS = ["claim", "oddity", "state", "sort"] as const;
+const TABLE_MEMBERS = ["claim", "oddity", "state", "sort", "claimed"] as const;
 const ORDER_WORDS: Record<string, string> = {
   bytes: "with the most bytes",
   rate: "with the highest rates",
