@@ -43,8 +43,8 @@ struct entry {
 	int64_t shift_us;     /* what its sender's clock is behind ours, where that is too much */
 	uint32_t prints[PRINTS];
 	uint8_t next_print;
-	uint8_t is_nat;       /* found by its sender's public address */
-	uint8_t had_stranger; /* a stranger spoke of it too */
+	uint8_t is_behind_nat; /* its flow was found by its sender's public address */
+	uint8_t had_stranger;  /* a stranger spoke of it too */
 };
 
 struct claims {
@@ -373,8 +373,7 @@ static int may_miss_a_port(unsigned int producer)
 
 static void add_to_index(struct claims *c, uint32_t at)
 {
-	struct entry *e = entry_at(c, at);
-	const struct claim *claim = &e->claim;
+	const struct claim *claim = claims_at(c, at);
 	struct flow_key public;
 
 	claim_index_remove(c->index, at);
@@ -383,9 +382,8 @@ static void add_to_index(struct claims *c, uint32_t at)
 		index_by(c, at, CLAIM_BY_PORT_A, &claim->key);
 		index_by(c, at, CLAIM_BY_PORT_B, &claim->key);
 	}
-	e->is_nat = claim->provenance != CLAIM_FROM_RELAY &&
-		    public_key(&public, &claim->key, claim->sender_ip);
-	if (e->is_nat)
+	if (claim->provenance != CLAIM_FROM_RELAY &&
+	    public_key(&public, &claim->key, claim->sender_ip))
 		index_by(c, at, CLAIM_BY_NAT, &public);
 }
 
@@ -678,8 +676,6 @@ static void book(struct claims *c, struct entry *e, const struct heard *h)
 		from_utc_us = claim->start_utc_us + e->shift_us;
 	if (from_utc_us == CLOCK_NEVER) /* when it was first heard of, or all at once */
 		from_utc_us = claim->first_heard_utc_us;
-	if (from_utc_us > until_utc_us)
-		from_utc_us = until_utc_us;
 	claim->booked_until_utc_us = until_utc_us;
 	if (bytes <= claim->booked_bytes)
 		return;
@@ -894,7 +890,7 @@ void claims_joined(struct claims *c, uint32_t at, int64_t last_seen_utc_us)
 	}
 	e->claim.joined = 1;
 	c->joined++;
-	if (e->is_nat && e->claim.provenance == CLAIM_FROM_STRANGER) {
+	if (e->is_behind_nat && e->claim.provenance == CLAIM_FROM_STRANGER) {
 		/* the wire shows its sender's address as an end of the flow */
 		e->claim.provenance = CLAIM_FROM_END;
 		e->claim.oddities &= ~(uint32_t)CLAIM_STRANGER;
@@ -1015,6 +1011,7 @@ uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t
 	}
 	at = find_by(c, CLAIM_BY_NAT, key, first_utc_us, last_utc_us);
 	if (at != TABLE_NONE) {
+		entry_at(c, at)->is_behind_nat = 1;
 		*how = FLOW_NAT;
 		return at;
 	}

@@ -80,6 +80,15 @@ static struct heard later(struct heard h, int64_t by_us)
 	return h;
 }
 
+/* To another client. */
+static struct heard numbered(struct heard h, unsigned int n)
+{
+	h.firefly.key.dst_ip[13] = (uint8_t)(n >> 16);
+	h.firefly.key.dst_ip[14] = (uint8_t)(n >> 8);
+	h.firefly.key.dst_ip[15] = (uint8_t)n;
+	return h;
+}
+
 /* --- life cycle ----------------------------------------------------------------------------------- */
 
 static void start_ongoing_and_end_are_one_claim(void **state)
@@ -177,6 +186,38 @@ static void a_later_start_supersedes(void **state)
 	assert_int_equal(status().duplicates, 2);
 }
 
+static void a_start_a_moment_later_is_another_flow(void **state)
+{
+	(void)state;
+	bed_hear(&bed, bed_start(T0));
+	bed_hear(&bed, bed_start(T0 + 1));
+	assert_int_equal(status().superseded, 1);
+	/* the same start is the same flow, however late and whatever else it says */
+	struct heard again = later(bed_start(T0 + 1), S(120));
+
+	again.firefly.rtt_us = 7;
+	again.firefly.current_utc_us += 7;
+	bed_hear(&bed, again);
+	assert_int_equal(status().begun, 2);
+	assert_int_equal(status().duplicates, 1);
+}
+
+/* Nothing tells these from copies but that copies do not come a minute later. */
+static void messages_without_a_time_are_copies_for_a_minute(void **state)
+{
+	struct heard h = bed_ongoing(UNSET, T0, 5);
+	uint32_t n;
+
+	(void)state;
+	h.firefly.current_utc_us = h.firefly.header_utc_us = UNSET;
+	n = bed_hear(&bed, h);
+	bed_hear(&bed, later(h, S(60)));
+	assert_int_equal(at(n)->ongoings, 1);
+	assert_int_equal(at(n)->duplicates, 1);
+	bed_hear(&bed, later(h, S(121)));
+	assert_int_equal(at(n)->ongoings, 2);
+}
+
 static void an_ended_claim_makes_room_for_the_next_flow(void **state)
 {
 	(void)state;
@@ -240,6 +281,17 @@ static void silence_for_an_hour_expires(void **state)
 	assert_true(last_over()->oddities & CLAIM_UNSEEN);
 	assert_int_equal(status().expired, 1);
 	assert_int_equal(status().count, 0);
+}
+
+static void copies_keep_it_alive(void **state)
+{
+	(void)state;
+	bed_hear(&bed, bed_start(T0));
+	bed_hear(&bed, later(bed_start(T0), S(1000)));
+	tick(T0 + S(4599));
+	assert_int_equal(bed.n_over, 0);
+	tick(T0 + S(4600));
+	assert_int_equal(bed.n_over, 1);
 }
 
 static void packets_keep_it_alive(void **state)
@@ -358,6 +410,13 @@ static void dcache_end_closes_though_its_start_differs(void **state)
 	assert_int_equal(bed_hear(&bed, end), n);
 	assert_int_equal(claim_duration_us(at(n)), S(3600));
 	assert_int_equal(status().begun, 2);
+	/* the first one's END once more, in other words, after the START of a third */
+	start = bed_start(T0 + S(4000));
+	end = bed_end(T0 + S(3710), T0 + S(3710), 6);
+	start.firefly.producer = end.firefly.producer = FIREFLY_DCACHE;
+	n = bed_hear(&bed, start);
+	assert_int_equal(bed_hear(&bed, later(end, S(300))), TABLE_NONE);
+	assert_int_equal(at(n)->state, CLAIM_OPEN);
 }
 
 /* flowd's pipe and flowd-go without an enricher: START has a time, END has none. */
@@ -445,6 +504,7 @@ static void the_end_that_knows_the_bytes_leads(void **state)
 	assert_int_equal(claim_bytes(at(n)), 6000);
 	assert_int_equal(claim_data_direction(at(n)), -1);
 	assert_int_equal(at(n)->ends, 1);
+	assert_int_equal(at(n)->duplicates, 1);
 	bed_take(&bed);
 	assert_int_equal(bed_bytes(&bed, T0_S), 6000);
 	assert_int_equal(bed.n_histograms, 2); /* duration and bytes, once each */
@@ -498,6 +558,14 @@ static void an_end_takes_over_from_a_stranger(void **state)
 	assert_int_equal(last_over()->state, CLAIM_SUPERSEDED);
 	assert_int_equal(last_over()->tag.experiment, 2);
 	assert_false(at(n)->oddities & CLAIM_STRANGER);
+	/* even with the very start it guessed, and bytes it made up */
+	lie = numbered(bed_start(T0), 1);
+	bed_hear(&bed, from(lie, SOMEONE));
+	bed_hear(&bed, from(numbered(bed_ongoing(T0, T0 + S(1), 1ULL << 50), 1), SOMEONE));
+	n = bed_hear(&bed, numbered(bed_ongoing(T0, T0 + S(2), 700), 1));
+	assert_int_equal(at(n)->provenance, CLAIM_FROM_END);
+	assert_int_equal(claim_bytes(at(n)), 700);
+	assert_int_equal(at(n)->booked_bytes, 700);
 }
 
 static void a_copy_from_an_end_vouches_for_a_stranger(void **state)
@@ -545,14 +613,6 @@ static void relays_may_speak_and_change(void **state)
 }
 
 /* --- a full table --------------------------------------------------------------------------------- */
-
-static struct heard numbered(struct heard h, unsigned int n)
-{
-	h.firefly.key.dst_ip[13] = (uint8_t)(n >> 16);
-	h.firefly.key.dst_ip[14] = (uint8_t)(n >> 8);
-	h.firefly.key.dst_ip[15] = (uint8_t)n;
-	return h;
-}
 
 static void strangers_leave_first_then_the_unjoined_then_the_oldest(void **state)
 {
@@ -710,6 +770,13 @@ static void no_nat_where_none_can_be(void **state)
 	assert_int_equal(find(bed_key(RELAY, 50002, CLIENT, 443), T0, T0, &how), TABLE_NONE);
 	h.firefly.key = bed_key("10.0.0.1", 50003, "198.51.100.20", 443);
 	n = bed_hear(&bed, from(h, SOMEONE));
+	claims_joined(bed.claims, n, T0);
+	assert_int_equal(at(n)->provenance, CLAIM_FROM_STRANGER);
+	/* a flow with the private address itself says nothing of the sender */
+	h.firefly.key = bed_key("10.0.0.1", 50005, "198.51.100.20", 443);
+	n = bed_hear(&bed, from(h, "192.0.2.7"));
+	assert_int_equal(find(h.firefly.key, T0, T0, &how), n);
+	claims_joined(bed.claims, n, T0);
 	assert_int_equal(at(n)->provenance, CLAIM_FROM_STRANGER);
 	/* RFC 4193 through a translator of prefixes */
 	h.firefly.key = bed_key("fd00::1", 50004, CLIENT, 443);
@@ -928,6 +995,11 @@ static void one_late_message_is_no_wrong_clock(void **state)
 	n = bed_hear(&bed, later(numbered(bed_end(T0 + S(1), T0 + S(20), 5), 1), S(30)));
 	assert_false(at(n)->oddities & CLAIM_CLOCK);
 	assert_int_equal(at(n)->clock_offset_us, S(30));
+	/* but what a relay passes on is of many clocks: each message for itself */
+	for (unsigned int i = 10; i < 19; i++)
+		bed_hear(&bed, from(numbered(bed_start(T0 + S(i)), i), RELAY));
+	n = bed_hear(&bed, from(later(numbered(bed_start(T0), 20), S(7200)), RELAY));
+	assert_true(at(n)->oddities & CLAIM_CLOCK);
 }
 
 static void rows_say_who(void **state)
@@ -1010,6 +1082,23 @@ static void oddities_are_told_by_what_was_said(void **state)
 	assert_int_equal(at(n)->oddities, CLAIM_ZERO_USAGE | CLAIM_OTHER_TAG);
 }
 
+static void an_oddity_counts_once_a_claim(void **state)
+{
+	struct sender sender;
+
+	(void)state;
+	for (unsigned int i = 0; i < 12; i++) {
+		struct heard h = numbered(bed_ongoing(T0, T0 + S(i), i), i % 2);
+
+		h.firefly.tag = (struct scitag){16, 1};
+		bed_hear(&bed, h);
+	}
+	assert_int_equal(senders_list(bed.senders, &sender, 1), 1);
+	assert_int_equal(sender.fireflies, 12);
+	assert_int_equal(sender.claims, 2);
+	assert_int_equal(sender.oddities[3].claims, 2);
+}
+
 static void a_start_that_was_before_our_time_is_not_missed(void **state)
 {
 	(void)state;
@@ -1082,10 +1171,13 @@ int main(void)
 		TEST(an_end_alone_is_a_whole_claim),
 		TEST(copies_are_counted_and_change_nothing),
 		TEST(a_later_start_supersedes),
+		TEST(a_start_a_moment_later_is_another_flow),
+		TEST(messages_without_a_time_are_copies_for_a_minute),
 		TEST(an_ended_claim_makes_room_for_the_next_flow),
 		TEST(late_ones_are_counted_only),
 		TEST(ongoings_out_of_order_do_not_turn_back),
 		TEST(silence_for_an_hour_expires),
+		TEST(copies_keep_it_alive),
 		TEST(packets_keep_it_alive),
 		TEST(ended_ones_are_kept_a_minute),
 		TEST(a_long_line_of_open_ones_does_not_hide_the_ended),
@@ -1121,6 +1213,7 @@ int main(void)
 		TEST(rows_say_who),
 		TEST(an_end_goes_into_the_histograms),
 		TEST(oddities_are_told_by_what_was_said),
+		TEST(an_oddity_counts_once_a_claim),
 		TEST(a_start_that_was_before_our_time_is_not_missed),
 		TEST(the_real_log_adds_up),
 	};
