@@ -155,10 +155,18 @@ int netlink_socket_key(struct flow_key *out, const struct inet_diag_msg *m, uint
 void netlink_socket_id(struct inet_diag_req_v2 *req, const struct flow_key *key)
 {
 	size_t skip_bytes = key->family == 4 ? 12 : 0;
+	struct flow_key k = *key;
 
+	/* "src and dst are swapped for historical reasons", net/ipv4/udp_diag.c; its answers are not */
+	if (req->sdiag_protocol == IPPROTO_UDP) {
+		memcpy(k.src_ip, key->dst_ip, 16);
+		memcpy(k.dst_ip, key->src_ip, 16);
+		k.src_port = key->dst_port;
+		k.dst_port = key->src_port;
+	}
 	req->sdiag_family = key->family == 4 ? AF_INET : AF_INET6;
-	memcpy(req->id.idiag_src, key->src_ip + skip_bytes, 16 - skip_bytes);
-	memcpy(req->id.idiag_dst, key->dst_ip + skip_bytes, 16 - skip_bytes);
-	req->id.idiag_sport = htons(key->src_port);
-	req->id.idiag_dport = htons(key->dst_port);
+	memcpy(req->id.idiag_src, k.src_ip + skip_bytes, 16 - skip_bytes);
+	memcpy(req->id.idiag_dst, k.dst_ip + skip_bytes, 16 - skip_bytes);
+	req->id.idiag_sport = htons(k.src_port);
+	req->id.idiag_dport = htons(k.dst_port);
 }

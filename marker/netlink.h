@@ -42,7 +42,7 @@ const void *netlink_find_in(const void *attrs, size_t len_bytes, uint16_t type, 
 /* sock_diag(7): whose socket an answer tells of; src is the local end. IPv4 is one key, whichever
  * family its socket is of. -EAFNOSUPPORT. */
 int netlink_socket_key(struct flow_key *out, const struct inet_diag_msg *m, uint8_t protocol);
-/* The same into a request: the kernel finds an IPv4 address among the sockets of both families. */
+/* The same into a request, whose sdiag_protocol is set: the kernel finds an IPv4 address among the sockets of both families. */
 void netlink_socket_id(struct inet_diag_req_v2 *req, const struct flow_key *key);
 
 #endif

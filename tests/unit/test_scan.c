@@ -646,6 +646,40 @@ static void known_connections_follow_their_rules(void **state)
 	sockets_close(options.sockets);
 }
 
+static void connected_udp_is_found_by_its_five_tuple(void **state)
+{
+	static const char *const addresses[] = {"::1", "::ffff:127.0.0.1"};
+	struct sockets *sockets = NULL;
+
+	assert_int_equal(sockets_open(&sockets), 0);
+	for (int i = 0; i < 2; i++) {
+		int listener = socket(AF_INET6, SOCK_DGRAM, 0),
+		    fd = socket(AF_INET6, SOCK_DGRAM, 0);
+		struct sockaddr_in6 sa = {.sin6_family = AF_INET6}, self;
+		struct flow_key key = {.protocol = IPPROTO_UDP, .family = i ? 4 : 6};
+		socklen_t len = sizeof(sa);
+		struct socket_info info;
+
+		assert_int_equal(bind(listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
+		assert_int_equal(getsockname(listener, (struct sockaddr *)&sa, &len), 0);
+		inet_pton(AF_INET6, addresses[i], &sa.sin6_addr);
+		assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+		len = sizeof(self);
+		assert_int_equal(getsockname(fd, (struct sockaddr *)&self, &len), 0);
+		memcpy(key.src_ip, &self.sin6_addr, 16);
+		memcpy(key.dst_ip, &sa.sin6_addr, 16);
+		key.src_port = ntohs(self.sin6_port);
+		key.dst_port = ntohs(sa.sin6_port);
+		assert_int_equal(sockets_look(sockets, &key, &info), 0);
+		assert_int_equal(info.uid, getuid());
+		key.dst_port ^= 1;
+		assert_int_equal(sockets_look(sockets, &key, &info), -ENOENT);
+		close(fd);
+		close(listener);
+	}
+	sockets_close(sockets);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -660,6 +694,7 @@ int main(void)
 		cmocka_unit_test(a_wildcard_names_what_it_marks),
 		cmocka_unit_test(what_wildcards_mark_is_announced_up_to_a_limit),
 		cmocka_unit_test(known_connections_follow_their_rules),
+		cmocka_unit_test(connected_udp_is_found_by_its_five_tuple),
 		cmocka_unit_test(looks_find_connections_without_a_program),
 	};
 
