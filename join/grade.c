@@ -18,22 +18,29 @@ static int carries(const struct flow_way *w, const struct scitag *tag)
 }
 
 /* Sampled bytes decide where they differ by more than chance explains, at 95 %. */
+int grade_surely_more(const struct flow_way way[2])
+{
+	const double difference = (double)way[1].bytes - (double)way[0].bytes;
+	const double sigma = sqrt(way[0].bytes_variance + way[1].bytes_variance);
+
+	if (!way[0].samples || !way[1].samples || fabs(difference) <= 1.96 * sigma)
+		return -1;
+	return difference > 0;
+}
+
 int grade_data_way(const struct flow_way way[2], int claimed_way, const struct scitag *claimed)
 {
-	const int there = way[0].samples != 0, back = way[1].samples != 0;
-	const int more = way[1].bytes > way[0].bytes;
-	const double difference = fabs((double)way[0].bytes - (double)way[1].bytes);
+	const int sure = grade_surely_more(way);
 
-	if (there && back &&
-	    difference > 1.96 * sqrt(way[0].bytes_variance + way[1].bytes_variance))
-		return more;
+	if (sure >= 0)
+		return sure;
 	if (claimed_way >= 0)
 		return claimed_way;
-	if (!there || !back)
-		return back;
+	if (!way[0].samples || !way[1].samples)
+		return way[1].samples != 0;
 	if (carries(&way[0], claimed) != carries(&way[1], claimed))
 		return carries(&way[1], claimed);
-	return more;
+	return way[1].bytes > way[0].bytes;
 }
 
 enum scitag_grade grade_traffic(enum scitag_grade wire_grade, enum scitag_carrier carrier,

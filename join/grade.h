@@ -10,6 +10,9 @@
  * no claim says. */
 int grade_data_way(const struct flow_way way[2], int claimed_way, const struct scitag *claimed);
 
+/* The way with more bytes, -1 when only one was seen or sampling leaves it open. */
+int grade_surely_more(const struct flow_way way[2]);
+
 /* The grade of traffic that the wire gave `wire_grade` and `tag`, in a flow for which a registered tag is
  * claimed (NULL: none is). */
 enum scitag_grade grade_traffic(enum scitag_grade wire_grade, enum scitag_carrier carrier,

@@ -431,7 +431,7 @@ static void find_oddities(struct join *j, struct flow_record *r, const struct sa
 	if (s->grade == GRADE_CLAIMED && r->key.family == 6 && data->samples &&
 	    (is_over || j->now_s >= r->claimed_s + UNMARKED_S))
 		claims_odd(j->claims, r->claim, CLAIM_UNMARKED);
-	if (!data->samples || !back->samples || data->bytes < 2 * back->bytes)
+	if (grade_surely_more(r->way) != s->data_way || data->bytes < 2 * back->bytes)
 		return;
 	r->evidence &= ~(uint32_t)FLOW_REVERSED;
 	if (s->data_way != r->is_turned) {

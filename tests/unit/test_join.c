@@ -349,6 +349,22 @@ static void syn_after_the_end_is_a_new_flow(void **state)
 	world_close(w);
 }
 
+static void a_syn_of_the_way_back_comes_later(void **state)
+{
+	struct world *w = world_open(NULL);
+	const struct flow_key k = key_of(1, 5000, 2, 1094);
+
+	(void)state;
+	see_plain(w, k, 100)->tcp_flags = SYN;
+	join_it(w);
+	see_plain(w, turned(k), 100)->tcp_flags = SYN | ACK;
+	see_plain(w, k, 100)->tcp_flags = SYN; /* once more */
+	join_it(w);
+	assert_int_equal(w->b->n_flows, 0);
+	assert_int_equal(only_flow(w).flow.way[FLOW_THERE].bytes, 200);
+	world_close(w);
+}
+
 static void silence_ends_a_flow(void **state)
 {
 	struct world *w = world_open(NULL);
@@ -768,6 +784,50 @@ static void a_claim_after_the_flow_still_grades_it(void **state)
 	hear(w, FIREFLY_END, k, CMS)->firefly.start_utc_us = T0 * US_PER_S;
 	join_it(w);
 	assert_int_equal(only_flow(w).flow.grade, GRADE_CONFIRMED);
+	world_close(w);
+}
+
+/* dCache may not know the port of its client; ten seconds are given to the flow that fits with both. */
+static void a_last_look_finds_what_fits_by_one_port(void **state)
+{
+	struct world *w = world_open(NULL);
+	struct firefly *ff;
+
+	(void)state;
+	see_label(w, key_of(1, 5000, 2, 1094), CMS, 30000)->tcp_flags = FIN | ACK;
+	join_it(w);
+	ff = &hear(w, FIREFLY_END, key_of(1, 4999, 2, 1094), CMS)->firefly;
+	ff->producer = FIREFLY_DCACHE;
+	ff->start_utc_us = T0 * US_PER_S;
+	join_it(w);
+	wait_s(w, JOIN_IDLE_S - 1);
+	assert_int_equal(w->b->n_flows, 1);
+	assert_int_equal(w->b->flows[0].grade, GRADE_CONFIRMED);
+	assert_int_equal(w->b->flows[0].claim_experiment, 3);
+	assert_true(w->b->flows[0].evidence & FLOW_ONE_PORT);
+	world_close(w);
+}
+
+static void samples_too_few_reverse_no_claim(void **state)
+{
+	struct world *w = world_open(NULL);
+	const struct flow_key k = key_of(1, 5000, 2, 1094);
+	struct seen *s;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		hear(w, FIREFLY_START, k, CMS);
+		for (int way = 0; way < 2; way++) {
+			/* one sample there and two back, of a thousand; then a hundred more back */
+			s = see_label(w, way ? turned(k) : k, CMS, 1500000);
+			s->samples = way ? (i ? 100 : 2) : 1;
+			s->packets = s->samples * 1000;
+			s->bytes = s->packets * 1500;
+			s->bytes_variance = s->samples * 1000.0 * 999 * 1500 * 1500;
+		}
+		join_it(w);
+		assert_int_equal(!!(only_flow(w).flow.evidence & FLOW_REVERSED), i);
+	}
 	world_close(w);
 }
 
@@ -1259,6 +1319,7 @@ static void one_flow_alone_is_not_significant(void **state)
 	assert_int_equal(t.flows_1m, 1);
 	assert_true(t.expected_1m == 0);
 	assert_false(t.significant_1m);
+	assert_false(t.significant_1h);
 	world_close(w);
 }
 
@@ -1328,6 +1389,44 @@ static void bit_19_is_learnt_by_host(void **state)
 		assert_int_equal(!!(v.flow.evidence & FLOW_BIT19), learnt >= 50);
 		world_close(w);
 	}
+}
+
+static void one_label_without_bit_19_unlearns_it(void **state)
+{
+	struct world *w = world_open(NULL);
+
+	(void)state;
+	for (unsigned int i = 0; i < 50; i++)
+		see_label(w, key_of(1, i + 1, 2, 1094), DEAD, 1000)->label &=
+			~(i == 25 ? 0x80000u : 0);
+	see_label(w, key_of(1, 98, 2, 1094), CMS, 100000)->label &= ~0x80000u;
+	join_it(w);
+	see_plain(w, key_of(1, 98, 2, 1094), 100);
+	join_it(w);
+	{
+		const struct flow_question q = {.grades = 1u << GRADE_REGISTERED};
+		struct flow_view v;
+		size_t matching;
+
+		assert_int_equal(join_flows(w->j, &q, &v, 1, &matching), 1);
+		assert_false(v.flow.evidence & FLOW_BIT19);
+	}
+	world_close(w);
+}
+
+/* A flow is one flow in each hour, however long it lasts. */
+static void a_long_flow_is_no_excess(void **state)
+{
+	struct world *w = world_open(NULL);
+	const struct flow_key k = key_of(1, 1, 2, 2);
+
+	(void)state;
+	for (int i = 0; i < 1300; i++) {
+		see_label(w, k, CMS, 1000);
+		join_it(w);
+	}
+	assert_false(only_flow(w).flow.evidence & FLOW_HOST_EXCESS);
+	world_close(w);
 }
 
 static void a_label_that_becomes_registered_is_a_transition(void **state)
@@ -1451,10 +1550,17 @@ static void wire_and_claims_stand_in_a_matrix(void **state)
 	assert_int_equal(c->flows, 1);
 	assert_int_equal(c->flows_1h, 1);
 	assert_int_equal(c->bytes, 2100);
+	wait_s(w, 3598);
+	see_label(w, k, CMS, 10); /* the next hour */
+	join_it(w);
+	n = join_agreement(w->j, cells, 8);
+	c = cell_of(cells, n, CMS, CMS);
+	assert_int_equal(c->flows_1h, 1);
+	assert_int_equal(c->bytes_1h, 10);
+	assert_int_equal(c->bytes, 2110);
 	wait_s(w, 3600);
 	n = join_agreement(w->j, cells, 8);
 	c = cell_of(cells, n, CMS, CMS);
-	assert_int_equal(c->flows, 1);
 	assert_int_equal(c->flows_1h, 0);
 	assert_int_equal(c->bytes_1h, 0);
 	world_close(w);
@@ -1614,6 +1720,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_flow_is_both_its_ways),
 		cmocka_unit_test(syn_after_the_end_is_a_new_flow),
+		cmocka_unit_test(a_syn_of_the_way_back_comes_later),
 		cmocka_unit_test(silence_ends_a_flow),
 		cmocka_unit_test(a_label_alone_is_registered_an_option_confirmed),
 		cmocka_unit_test(claims_and_wire_are_held_together),
@@ -1625,6 +1732,8 @@ int main(void)
 		cmocka_unit_test(rows_of_one_key_are_one),
 		cmocka_unit_test(a_claim_may_come_late_and_ends_its_flow),
 		cmocka_unit_test(a_claim_after_the_flow_still_grades_it),
+		cmocka_unit_test(samples_too_few_reverse_no_claim),
+		cmocka_unit_test(a_last_look_finds_what_fits_by_one_port),
 		cmocka_unit_test(a_claim_is_not_of_the_flow_before),
 		cmocka_unit_test(a_claim_never_seen_leaves_a_row),
 		cmocka_unit_test(a_second_start_makes_a_second_flow),
@@ -1643,6 +1752,8 @@ int main(void)
 		cmocka_unit_test(tails_are_right),
 		cmocka_unit_test(a_host_with_too_many_registered_labels_is_noted),
 		cmocka_unit_test(bit_19_is_learnt_by_host),
+		cmocka_unit_test(a_long_flow_is_no_excess),
+		cmocka_unit_test(one_label_without_bit_19_unlearns_it),
 		cmocka_unit_test(a_label_that_becomes_registered_is_a_transition),
 		cmocka_unit_test(local_flows_are_not_followed),
 		cmocka_unit_test(wire_and_claims_stand_in_a_matrix),
