@@ -61,7 +61,7 @@ check(
 check(
   "fireflies are counted a second",
   await until(
-    8,
+    20,
     async () =>
       (await page
         .locator("[data-tile=fireflies]")

@@ -10,7 +10,7 @@ export BIN
 for part in colours model frame; do # frame measures: nothing beside it
 	node tests/browser/$part.mjs || failures=$((failures + 1))
 done
-parts="pages now rehearsal" # each with an observer of its own; they wait more than they work
+parts="pages now rehearsal packets" # each with an observer of its own; they wait more than they work
 for part in $parts; do
 	mkdir "$work/$part"
 	start "$work/$part.log" node tests/browser/$part.mjs "$work/$part"
