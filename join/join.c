@@ -440,6 +440,28 @@ static void find_oddities(struct join *j, struct flow_record *r, const struct sa
 	}
 }
 
+static void agree(struct join *j, struct flow_record *r, const struct said *s, uint64_t bytes)
+{
+	const struct flow_way *told =
+		&r->way[r->way[s->data_way].samples ? s->data_way : !s->data_way];
+
+	agreement_see(j->agreement,
+		      scitag_set_has(&j->registered, told->tag) ? told->tag : (struct scitag){0, 0},
+		      s->claim->tag, s->tag != NULL, bytes, j->now_s, &r->cell, &r->cell_hour);
+}
+
+/* A claim that came after the flow's last packet: no sighting will tell. */
+static void agree_late(struct join *j, uint32_t at)
+{
+	struct flow_record *r = flows_at(j->flows, at);
+	struct said s;
+
+	if (r->claim == TABLE_NONE || r->cell)
+		return;
+	s = said_of(j, r);
+	agree(j, r, &s, r->way[0].bytes + r->way[1].bytes);
+}
+
 static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, enum flow_state state)
 {
 	struct join *j = arg;
@@ -450,6 +472,7 @@ static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, en
 
 	if (r->claim == TABLE_NONE && state == FLOW_ENDED)
 		search_claim(j, at); /* one that came late */
+	agree_late(j, at);
 	if (r->claim != TABLE_NONE) {
 		s = said_of(j, r);
 		find_oddities(j, flows_at(j->flows, at), &s, 1);
@@ -522,6 +545,8 @@ static void hear(struct join *j, const struct heard *h)
 		flow = flows_find(j->flows, &h->firefly.key);
 		if (flow != TABLE_NONE && may_search(j, flows_at(j->flows, flow)))
 			search_claim(j, flow);
+		if (flow != TABLE_NONE)
+			agree_late(j, flow);
 	}
 	c = claims_at(j->claims, at);
 	if (c->state == CLAIM_ENDED && j->claim_flows[at].flow != TABLE_NONE)
@@ -637,7 +662,6 @@ static int see_all(struct join *j, const struct seen *seen, size_t n)
 static int grade(struct join *j, const struct seen *s, const struct flow_sighting *sighting)
 {
 	struct flow_record *r = flows_at(j->flows, sighting->at);
-	const struct flow_way *told;
 	enum scitag_grade to;
 	struct flow_key key;
 	struct said said;
@@ -653,11 +677,7 @@ static int grade(struct join *j, const struct seen *s, const struct flow_sightin
 	if (sighting->is_point &&
 	    add_pair(j, r, sighting->way, s, to, to == GRADE_CLAIMED ? *said.tag : s->tag.tag))
 		err = -ENOMEM;
-	told = &r->way[r->way[said.data_way].samples ? said.data_way : !said.data_way];
-	agreement_see(j->agreement,
-		      scitag_set_has(&j->registered, told->tag) ? told->tag : (struct scitag){0, 0},
-		      said.claim->tag, said.tag != NULL, sighting->is_point ? s->bytes : 0,
-		      j->now_s, &r->cell, &r->cell_hour);
+	agree(j, r, &said, sighting->is_point ? s->bytes : 0);
 	if (r->graded_s != j->now_s) {
 		r->graded_s = j->now_s;
 		claims_joined(j->claims, r->claim, r->last_utc_us);

@@ -58,6 +58,28 @@ static void check_significance(const struct world *w, const uint32_t *marked, si
 	*missed += wanted - found;
 }
 
+/* Every joined flow stands in the matrix once, where its grade says. */
+static void check_agreement(const struct world *w, const uint64_t claimed_flows[GRADE_COUNT])
+{
+	static struct agreement_cell cells[JOIN_AGREEMENT_MAX];
+	const size_t n = join_agreement(w->join, cells, JOIN_AGREEMENT_MAX);
+	uint64_t same = 0, other = 0, unmarked = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct agreement_cell *c = &cells[i];
+
+		if (!c->wire.experiment)
+			unmarked += c->flows;
+		else if (memcmp(&c->wire, &c->claim, sizeof(c->wire)) == 0)
+			same += c->flows;
+		else
+			other += c->flows;
+	}
+	assert_int_equal(same, claimed_flows[GRADE_CONFIRMED]);
+	assert_int_equal(other, claimed_flows[GRADE_DISAGREE]);
+	assert_int_equal(unmarked, claimed_flows[GRADE_CLAIMED]);
+}
+
 static void every_flow_is_graded_right(void **state)
 {
 	const struct world_config cfg = {.seed = 1,
@@ -70,6 +92,7 @@ static void every_flow_is_graded_right(void **state)
 	struct sums sums = {.tag_bytes = calloc(SCITAG_CODES, sizeof(*sums.tag_bytes))};
 	uint32_t *marked = calloc(WORLD_TAGS, sizeof(*marked)), counted = 0;
 	uint64_t wrong = 0, repeated = 0, missing = 0, claimed_bytes = 0, grades[GRADE_COUNT] = {0};
+	uint64_t claimed_flows[GRADE_COUNT] = {0};
 	size_t insignificant = 0;
 	struct join_status status;
 
@@ -86,6 +109,7 @@ static void every_flow_is_graded_right(void **state)
 			assert_non_null(f);
 			repeated += f->rows++ != 0;
 			grades[r->grade]++;
+			claimed_flows[r->grade] += r->claim_experiment >= 0;
 			if (!world_is_told_right(w, f, r)) {
 				world_describe(f, r, "told wrong");
 				wrong++;
@@ -116,6 +140,7 @@ static void every_flow_is_graded_right(void **state)
 	assert_int_equal(repeated, 0);
 	assert_int_equal(missing, 0);
 	assert_int_equal(insignificant, 0);
+	check_agreement(w, claimed_flows);
 	/* no byte of the wire was moved between tags or lost, and no claimed one either */
 	assert_int_equal(sums.all_bytes, w->all_bytes);
 	for (int i = 0; i < WORLD_TAGS; i++) {
