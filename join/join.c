@@ -322,6 +322,11 @@ static void make_view(const struct join *j, const struct flow_record *r, struct 
 /* Of a claim whose flow was not seen. */
 static void make_unseen_view(const struct join *j, const struct claim *c, struct flow_view *v)
 {
+	static const uint8_t states[] = {
+		[CLAIM_OPEN] = FLOW_ACTIVE,      [CLAIM_ENDED] = FLOW_ENDED,
+		[CLAIM_SUPERSEDED] = FLOW_ENDED, [CLAIM_EXPIRED] = FLOW_ENDED,
+		[CLAIM_EVICTED] = FLOW_EVICTED,
+	};
 	const int registered = scitag_set_has(&j->registered, c->tag);
 
 	v->claim = *c;
@@ -330,7 +335,7 @@ static void make_unseen_view(const struct join *j, const struct claim *c, struct
 		.first_utc_us = CLOCK_NEVER,
 		.last_utc_us = CLOCK_NEVER,
 		.grade = registered ? GRADE_CLAIMED : GRADE_UNTAGGED,
-		.state = c->state == CLAIM_OPEN ? FLOW_ACTIVE : FLOW_ENDED,
+		.state = states[c->state],
 		.has_claim = 1,
 		.evidence = registered ? 0 : FLOW_CLAIM_DEAD,
 	};
@@ -530,6 +535,7 @@ static void on_claim_over(void *arg, uint32_t at, const struct claim *c)
 
 static void hear(struct join *j, const struct heard *h)
 {
+	struct flow_record *r;
 	const struct claim *c;
 	uint32_t at, flow;
 
@@ -548,9 +554,14 @@ static void hear(struct join *j, const struct heard *h)
 		if (flow != TABLE_NONE)
 			agree_late(j, flow);
 	}
+	flow = j->claim_flows[at].flow;
+	if (flow == TABLE_NONE)
+		return;
 	c = claims_at(j->claims, at);
-	if (c->state == CLAIM_ENDED && j->claim_flows[at].flow != TABLE_NONE)
-		flows_end(j->flows, j->claim_flows[at].flow, j->now_s);
+	r = flows_at(j->flows, flow);
+	r->is_turned = (uint8_t)is_turned(&r->key, &c->key); /* the other end may speak now */
+	if (c->state == CLAIM_ENDED)
+		flows_end(j->flows, flow, j->now_s);
 }
 
 static int grow(void **array, size_t *cap, size_t n, size_t item_bytes)
@@ -902,7 +913,7 @@ size_t join_flows(struct join *j, const struct flow_question *q, struct flow_vie
 		for (uint32_t at = from; at < from + LOCK_RECORDS && at < flows_max; at++) {
 			const struct flow_record *r = flows_at(j->flows, at);
 
-			if (!r)
+			if (!r || (q->has_claim > 0 && r->claim == TABLE_NONE))
 				continue;
 			make_view(j, r, &v);
 			offer(&best, q, &v);

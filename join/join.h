@@ -64,8 +64,8 @@ void join_set_sites(struct join *j, const struct sites *sites);
 void join_set_registered(struct join *j, const struct scitag_set *registered);
 
 /* One second. `b` holds the traffic rows of all sources; its rows are regraded in place (it may grow),
- * its claims, pairs, histograms, label flows and flows are filled. Heard before seen. 0 or -ENOMEM, when
- * what could not be added is left out and counted. */
+ * its claims, pairs, histograms, label flows and flows are filled. Heard before seen. 0, or -ENOMEM when
+ * something found no memory and is left out; the traffic rows are whole all the same. */
 int join_second(struct join *j, struct bucket *b, const struct seen *seen, size_t n_seen,
 		const struct heard *heard, size_t n_heard);
 

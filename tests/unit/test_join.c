@@ -848,6 +848,35 @@ static void ways_of_like_size_reverse_no_claim(void **state)
 	world_close(w);
 }
 
+/* flowd says no bytes; when the other end does, in its own words, it is the one who speaks. */
+static void the_other_end_may_name_the_flow_the_other_way(void **state)
+{
+	struct world *w = world_open(NULL);
+	const struct flow_key k = key_of(1, 5000, 2, 1094);
+	struct firefly *ff;
+
+	(void)state;
+	hear(w, FIREFLY_START, k, CMS);
+	see_label(w, k, CMS, 30000);
+	see_plain(w, turned(k), 1000);
+	join_it(w);
+	assert_false(only_flow(w).flow.evidence & FLOW_REVERSED);
+	ff = &hear(w, FIREFLY_END, turned(k), CMS)->firefly;
+	ff->producer = FIREFLY_DCACHE;
+	ff->start_utc_us -= US_PER_S;
+	ff->dst_to_src_bytes = 29000;
+	ff->src_to_dst_bytes = 0;
+	see_label(w, k, CMS, 300);
+	join_it(w);
+	assert_true(only_flow(w).flow.evidence & FLOW_REVERSED);
+	assert_int_equal(only_flow(w).flow.way[FLOW_THERE].bytes, 30300);
+	wait_s(w, JOIN_WINDOW_S);
+	assert_int_equal(w->b->n_flows, 1);
+	assert_int_equal(w->b->flows[0].claimed_bytes[FLOW_THERE], 29000);
+	assert_int_equal(w->b->flows[0].claimed_bytes[FLOW_BACK], 0);
+	world_close(w);
+}
+
 static void a_claim_is_not_of_the_flow_before(void **state)
 {
 	struct world *w = world_open(NULL);
@@ -945,6 +974,37 @@ static void a_stranger_grades_only_where_nobody_else_does(void **state)
 	see_label(w, k, ATLAS, 30000);
 	join_it(w);
 	assert_int_equal(only_flow(w).flow.grade, GRADE_CONFIRMED);
+	world_close(w);
+}
+
+static void a_strangers_exact_claim_is_worth_less_than_one_port(void **state)
+{
+	struct world *w = world_open(NULL);
+	struct heard *h;
+
+	(void)state;
+	host(hear(w, FIREFLY_START, key_of(1, 5000, 2, 1094), CMS)->sender_ip, 99);
+	see_label(w, key_of(1, 5000, 2, 1094), ATLAS, 30000);
+	join_it(w);
+	assert_int_equal(only_flow(w).flow.grade, GRADE_DISAGREE);
+	h = hear(w, FIREFLY_END, key_of(1, 4999, 2, 1094), ATLAS);
+	h->firefly.producer = FIREFLY_DCACHE;
+	h->firefly.start_utc_us -= 2 * US_PER_S;
+	memcpy(h->sender_ip, h->firefly.key.dst_ip, 16);
+	for (int i = 0; i < 3; i++) {
+		see_label(w, key_of(1, 5000, 2, 1094), ATLAS, 30000);
+		join_it(w);
+	}
+	{
+		const struct flow_question q = {.grades = 1u << GRADE_CONFIRMED};
+		struct flow_view v;
+		size_t matching;
+
+		assert_int_equal(join_flows(w->j, &q, &v, 1, &matching), 1);
+		assert_int_equal(v.claim.tag.experiment, 2);
+		assert_true(v.flow.evidence & FLOW_ONE_PORT);
+		assert_false(v.flow.evidence & FLOW_CLAIM_STRANGER);
+	}
 	world_close(w);
 }
 
@@ -1762,6 +1822,7 @@ int main(void)
 		cmocka_unit_test(rows_of_one_key_are_one),
 		cmocka_unit_test(a_claim_may_come_late_and_ends_its_flow),
 		cmocka_unit_test(a_claim_after_the_flow_still_grades_it),
+		cmocka_unit_test(the_other_end_may_name_the_flow_the_other_way),
 		cmocka_unit_test(samples_too_few_reverse_no_claim),
 		cmocka_unit_test(ways_of_like_size_reverse_no_claim),
 		cmocka_unit_test(a_last_look_finds_what_fits_by_one_port),
@@ -1769,6 +1830,7 @@ int main(void)
 		cmocka_unit_test(a_claim_never_seen_leaves_a_row),
 		cmocka_unit_test(a_second_start_makes_a_second_flow),
 		cmocka_unit_test(a_stranger_grades_only_where_nobody_else_does),
+		cmocka_unit_test(a_strangers_exact_claim_is_worth_less_than_one_port),
 		cmocka_unit_test(who_does_not_mark_is_told_after_a_while),
 		cmocka_unit_test(bytes_come_from_one_point),
 		cmocka_unit_test(two_points_may_see_one_way_each),
