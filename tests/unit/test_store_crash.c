@@ -67,12 +67,24 @@ static struct store *open_store(void)
 }
 
 /* A second of ROWS rows of one packet each: 70 are unregistered code points, more than a bucket has
- * rows of its own. */
-#define ROWS 80
+ * rows of its own; and what the join adds: a claim of an hour ago, a pair of sites, a flow that ended. */
+#define ROWS        80
+#define CLAIM_BYTES 7
+#define PAIR_BYTES  11
 static void put_second(struct store *s, int64_t utc_s)
 {
-	struct bucket *b = bucket_new(utc_s, ROWS, 0, 0);
+	struct bucket *b = bucket_new(utc_s, ROWS, 1, 0);
 
+	b->claims[0] = (struct claim_row){.minute_utc_s = utc_s - 3600,
+					  .experiment = 2,
+					  .activity = 9,
+					  .application = "xrootd",
+					  .bytes = CLAIM_BYTES};
+	b->pairs = calloc(1, sizeof(*b->pairs));
+	b->pairs[b->n_pairs++] = (struct pair_row){
+		.src_site = 1, .dst_site = 2, .family = 6, .value = {.bytes = PAIR_BYTES}};
+	b->flows = calloc(1, sizeof(*b->flows));
+	b->flows[b->n_flows++] = (struct flow_row){.claim_experiment = -1};
 	for (int i = 0; i < ROWS; i++)
 		b->rows[i] = (struct traffic_row){
 			.key = {.source = 1,
@@ -101,6 +113,33 @@ static struct traffic_value total(struct store *s, int64_t from_utc_s, int64_t t
 		v = r->series[0].total;
 	store_result_free(r);
 	return v;
+}
+
+/* Of a table, whatever the level it is read from. */
+static uint64_t total_bytes(struct store *s, enum store_table table, int64_t from_utc_s,
+			    int64_t to_utc_s, uint32_t step_s)
+{
+	struct store_query q = {
+		.from_utc_s = from_utc_s, .to_utc_s = to_utc_s, .step_s = step_s, .table = table};
+	struct store_result *r = NULL;
+	uint64_t bytes;
+
+	assert_int_equal(store_query(s, &q, &r), 0);
+	bytes = r->n_series ? r->series[0].total.bytes : 0;
+	store_result_free(r);
+	return bytes;
+}
+
+static uint64_t flows_ended(struct store *s, int64_t from_utc_s, int64_t to_utc_s)
+{
+	const struct store_flow_query q = {.from_utc_s = from_utc_s, .to_utc_s = to_utc_s};
+	struct store_flows *f = NULL;
+	uint64_t n;
+
+	assert_int_equal(store_flows(s, &q, &f), 0);
+	n = f->matching;
+	store_flows_free(f);
+	return n;
 }
 
 /* --- killed -------------------------------------------------------------------------------- */
@@ -164,7 +203,19 @@ static void a_kill_loses_the_newest_second_at_most(void **state)
 				continue;
 			assert_int_equal(v.packets, n * ROWS);
 			assert_int_equal(v.bytes, n * (ROWS * (ROWS + 1) / 2));
+			if (i == 0 || i == 2) /* pairs and claims have minutes, hours and days */
+				continue;
+			t = next - next % DAY_S + DAY_S;
+			assert_int_equal(total_bytes(s, STORE_TABLE_PAIRS, T0, t, steps[i]),
+					 n * PAIR_BYTES);
+			assert_int_equal(
+				total_bytes(s, STORE_TABLE_CLAIMS, T0 - DAY_S, t, steps[i]),
+				n * CLAIM_BYTES);
 		}
+		/* flows are kept for a day */
+		t = next - T0 < DAY_S / 2 ? T0 : next - DAY_S / 2 / STRIDE_S * STRIDE_S;
+		if (t < next)
+			assert_int_equal(flows_ended(s, t, next), (next - t) / STRIDE_S);
 		store_close(s);
 	}
 	assert_true(next >= T0 + 12 * STRIDE_S);
