@@ -43,8 +43,10 @@ wait "$observer"
 same "the observer ends in good order" 0 $?
 same "the database holds every claim, by tag" \
 	"$(jq -r '.tags | sort_by(.experiment_id, .activity_id)[] | "\(.experiment_id)|\(.activity_id)|\(.starts)|\(.ongoings)|\(.ends)|\(.bytes)"' "$work/f.json")" \
-	"$(sqlite3 "$work/observer.db" 'SELECT experiment, activity, SUM(starts), SUM(ongoings), SUM(ends), SUM(bytes) FROM claims_1m GROUP BY 1, 2 ORDER BY 1, 2')"
+	"$(sqlite3 "$work/observer.db" 'SELECT experiment, activity, SUM(starts), SUM(ongoings), SUM(ends), SUM(end_bytes) FROM claims_1m GROUP BY 1, 2 ORDER BY 1, 2')"
 same "and by application" \
 	"$(jq -r '.applications | to_entries | sort_by(.key)[] | "\(.key)|\(.value.starts)|\(.value.ends)|\(.value.bytes)"' "$work/f.json")" \
-	"$(sqlite3 "$work/observer.db" 'SELECT application, SUM(starts), SUM(ends), SUM(bytes) FROM claims_1m GROUP BY 1 ORDER BY 1')"
+	"$(sqlite3 "$work/observer.db" 'SELECT application, SUM(starts), SUM(ends), SUM(end_bytes) FROM claims_1m GROUP BY 1 ORDER BY 1')"
+# as they flowed: those of the ENDs, and of flows without one what they said on the way
+check "laid over their flows' lives no byte is lost" test "$(sqlite3 "$work/observer.db" 'SELECT SUM(bytes) >= SUM(end_bytes) AND SUM(bytes) < 1.01 * SUM(end_bytes) FROM claims_1m')" = 1
 finish
