@@ -28,7 +28,7 @@ static struct world {
 	uint64_t sent_bytes, received_bytes, cookie;
 	int64_t wire_bytes; /* as the mark counts; -1: there is none */
 	struct tcp_detail *detail;
-	uint8_t syn;
+	uint8_t syn, rough;
 } w;
 
 static int may(void *arg, int64_t now_mono_ns)
@@ -58,6 +58,7 @@ static struct tcp_sample sample(void)
 				   .rtt_us = 1500,
 				   .tcp = {.path_mtu_bytes = 1500},
 				   .syn = w.syn,
+				   .rough = w.rough,
 				   .detail = w.detail};
 }
 
@@ -465,11 +466,18 @@ static void syn_and_fin_are_no_payload(void **state)
 		begin(i + 1, 3, 14);
 		s = sample();
 		s.sent_bytes = 652 + i + 1;
+		w.syn = 0;
+		w.rough = 1;
+		w.sent_bytes = 100 + i; /* of a look in between, while something is on its way */
+		pass(30);
+		assert_int_equal(w.said[3 * i + 1].src_to_dst_bytes, 100);
+		w.sent_bytes = 0;
+		w.rough = 0;
 		s.syn = 0;
 		s.rough = s.fin = 1;
 		emitter_gone(w.emitter, &key, &s, w.now);
 		pass(0.1);
-		assert_int_equal(w.said[2 * i + 1].src_to_dst_bytes, 652);
+		assert_int_equal(w.said[3 * i + 2].src_to_dst_bytes, 652);
 	}
 }
 
@@ -734,6 +742,10 @@ static void details_are_the_flow_s_own(void **state)
 	w.connected = 0;
 	begin(1, 3, 14); /* in a row that had some */
 	assert_int_equal(w.said[3].rtt_us, FIREFLY_RTT_UNSAID);
+	s.detail = &detail; /* of another by now: the look in between has asked for more */
+	emitter_gone(w.emitter, &key, &s, w.now);
+	pass(0.1);
+	assert_int_equal(w.said[4].state, FIREFLY_END);
 	assert_null(strstr(w.last, "netlink"));
 }
 

@@ -75,6 +75,7 @@ static void every_spelling_is_the_same_event(void **state)
 		"{\"state\":\"Start\",\"protocol\":\"TCP\",\"family\":\"IPv6\"," SRC "," DST "," TAG
 		"}",
 		"{\"STATE\":2," SRC "," DST "," TAG "}",
+		"{\"State\":2," SRC "," DST "," TAG ",\"state\":3}", /* the first counts */
 		"{\"State\":2,\"Protocol\":null,\"Src\":{\"IP\":\"2001:db8:1::10\",\"Port\":1094},"
 		"\"Dst\":{\"ip\":\"2001:db8:2::20\",\"port\":40000}," TAG "}",
 		"{\"State\":2," SRC "," DST ",\"Experiment\":\"cms\",\"Activity\":\"14\"}",
