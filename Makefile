@@ -156,7 +156,7 @@ $(B)/bench/$(1): $(B)/obj/tests/bench/$(1).o $(call libs,$(call rooms_of,tests/b
 	$$(call say,LD)mkdir -p $$(@D) && $$(CC) -o $$@ $$< $$(call group,$$(filter %.a,$$^)) $$(LDLIBS)
 endef
 $(foreach t,$(notdir $(BENCHES)),$(eval $(call bench_rules,$(t))))
-benches: $(BENCHES)
+benches: $(BENCHES) $(DAY_TESTS)
 bench: ## figures: ratios against a floor or a peer of the same run, medians; root
 	$(Q)$(MAKE) --no-print-directory deps
 	$(Q)$(MAKE) --no-print-directory all benches
