@@ -101,19 +101,34 @@ static json_t *parameter(const struct api_param *p)
 	return o;
 }
 
+/* Rows alone, for those routes that have them in other forms. */
+static void add_formats(json_t *content, const struct api_route *r)
+{
+	for (const struct api_param *const *p = r->params; p && *p; p++) {
+		if (strcmp((*p)->name, "format"))
+			continue;
+		json_object_set_new(content, TYPE_CSV,
+				    json_pack("{s:{s:s}}", "schema", "type", "string"));
+		json_object_set_new(content, TYPE_NDJSON,
+				    json_pack("{s:{s:s}}", "schema", "type", "string"));
+	}
+}
+
 static json_t *operation(const struct api_route *r)
 {
-	json_t *parameters = json_array(), *body = json_object(), *id;
+	json_t *parameters = json_array(), *body = json_object(), *content = json_object(), *id;
 	const char *shape = r->shape;
 
 	for (const struct api_param *const *p = r->params; p && *p; p++)
 		json_array_append_new(parameters, parameter(*p));
 	json_object_set_new(body, "schema",
 			    shape ? schema(&shape) : json_pack("{s:s}", "type", "string"));
+	json_object_set_new(content, r->type, body);
+	add_formats(content, r);
 	id = json_string(strrchr(r->path, '/') + 1);
-	return json_pack("{s:{s:o, s:s, s:o, s:{s:{s:s, s:{s:o}}, s:{s:s}}}}", "get", "operationId",
-			 id, "summary", r->summary, "parameters", parameters, "responses", "200",
-			 "description", "ok", "content", r->type, body, "default", "$ref",
+	return json_pack("{s:{s:o, s:s, s:o, s:{s:{s:s, s:o}, s:{s:s}}}}", "get", "operationId", id,
+			 "summary", r->summary, "parameters", parameters, "responses", "200",
+			 "description", "ok", "content", content, "default", "$ref",
 			 "#/components/responses/problem");
 }
 
