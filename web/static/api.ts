@@ -21,8 +21,8 @@ export interface Series {
   bytes?: number[];
   ip_bytes?: number[];
   packets?: number[];
-  error_bytes?: number[]; // not of packets
-  samples: number[];
+  error_bytes?: number[]; // not of packets, nor of what is claimed
+  samples?: number[]; // likewise
   total: number;
   total_error?: number;
 }
@@ -128,7 +128,7 @@ export interface RegistryAnswer {
   }[];
 }
 
-export interface TickRow extends Required<Key> {
+export interface TickRow extends Required<Omit<Key, "src_site" | "dst_site" | "application">> {
   packets: number;
   bytes: number;
   ip_bytes: number;

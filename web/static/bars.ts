@@ -73,6 +73,7 @@ export class Bars {
         return tr;
       }),
     );
+    keepTable(this.element);
   }
 
   private bar(parts: readonly Part[], whole: number, row: number): SVGElement {
@@ -86,4 +87,17 @@ export class Bars {
     }
     return picture;
   }
+}
+
+/** On a narrow screen the style sheet lays the rows out anew; to a screen reader it stays a table. */
+export function keepTable(within: HTMLElement): void {
+  const roles: Record<string, string> = {
+    TABLE: "table",
+    THEAD: "rowgroup",
+    TBODY: "rowgroup",
+    TR: "row",
+    TD: "cell",
+  };
+  for (const e of within.querySelectorAll("table, thead, tbody, tr, td, th"))
+    set(e, { role: roles[e.tagName] ?? (e.getAttribute("scope") === "col" ? "columnheader" : "rowheader") });
 }

@@ -56,6 +56,7 @@ interface Drawn {
   starts: number[]; // one more than there are columns: the last one's end
   edges: Float64Array[]; // upper edge of each layer: per second, or share
   error: Float64Array; // half width of the sum, per second
+  sum: Float64Array; // per second
   before: Float64Array | null;
   top: number;
 }
@@ -229,9 +230,9 @@ export class LayerChart {
     if (data.before && data.shape !== "share") {
       const seen = sums(columns, data.before.covered_s);
       before = sums(columns, data.before.points.value).map((v, c) => (seen[c] ? v / (seen[c] ?? 1) : NaN));
-      for (const v of before) if (v > top) top = v;
+      for (const v of [...before, ...whole]) if (v > top) top = v;
     }
-    return { starts: columns.map(i => starts[i] ?? data.newest_s), edges, error, before, top };
+    return { starts: columns.map(i => starts[i] ?? data.newest_s), edges, error, sum: whole, before, top };
   }
 
   private draw(ctx: CanvasRenderingContext2D, box: uPlot.BBox, ratio: number): void {
@@ -257,6 +258,7 @@ export class LayerChart {
       ctx.lineWidth = 1.5 * ratio;
       ctx.stroke(path);
       ctx.setLineDash([]);
+      if (data.shape === "lines") ctx.stroke(stepped(x, drawn.sum, y)); // what it is held against
     }
     for (const gap of this.gaps(data)) this.drawGap(ctx, box, ratio, gap);
     for (const note of data.notes ?? []) this.drawNote(ctx, box, ratio, note);

@@ -150,6 +150,19 @@ export function parseFilter(text: string): Node | null {
   }
 }
 
+/** The dimensions that a filter speaks of. */
+export function dimensionsOf(text: string): Set<string> {
+  const found = new Set<string>();
+  const walk = (n: Node): void => {
+    if (n.op === "is") found.add(n.dim);
+    else if (n.op === "not") walk(n.part);
+    else n.parts.forEach(walk);
+  };
+  const node = parseFilter(text);
+  if (node) walk(node);
+  return found;
+}
+
 // --- one condition of a longer filter -----------------------------------------------------------------
 
 export function quoted(value: string): string {

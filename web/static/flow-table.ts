@@ -16,6 +16,7 @@ import { bareWords, evidenceWords, provenanceWords } from "./words.js";
 /** What the observer sorts by; everything else is sorted here, among the rows that it gave. */
 export const ORDERS: readonly string[] = ["bytes", "rate", "newest", "duration"];
 export const ROWS_MAX = 200;
+const ROWS_FOLDED = 40;
 
 interface Column {
   key: string; // in the address
@@ -57,7 +58,9 @@ export class FlowTable {
   private readonly body = el("tbody", { role: "rowgroup" });
   private readonly rows = new Map<string, Shown>();
   private readonly details = el("tr", { class: "details", role: "row" });
-  private flows: readonly Flow[] = [];
+  private given: readonly Flow[] = [];
+  private readonly fold = el("button", { type: "button", class: "fold", hidden: true });
+  private unfolded = false;
   /** Words about what waits while the order is held; "" nothing does. */
   waiting = "";
 
@@ -79,7 +82,11 @@ export class FlowTable {
       );
     });
     this.head.append(...sortable);
-    this.element = el(
+    on(this.fold, "click", () => {
+      this.unfolded = !this.unfolded;
+      this.show(this.given, true);
+    });
+    const scroll = el(
       "div",
       { class: "scroll flows-scroll", tabindex: 0, role: "region", "aria-label": "Flows" },
       el(
@@ -90,17 +97,19 @@ export class FlowTable {
         this.body,
       ),
     );
+    this.element = el("div", {}, scroll, this.fold);
   }
 
   setTheme(theme: Theme): void {
     this.theme = theme;
     this.rows.clear();
     this.body.replaceChildren();
-    this.put(this.flows, false);
+    this.show(this.given, true);
   }
 
   /** `anew`: the reader asked for something else, so that rows may move. */
   show(flows: readonly Flow[], anew: boolean): void {
+    this.given = flows;
     const { key, down } = sorting(this.shell.view.sort);
     for (const th of this.head.children)
       set(th, { "aria-sort": th.getAttribute("data-sort") !== key ? null : down ? "descending" : "ascending" });
@@ -112,7 +121,10 @@ export class FlowTable {
           const [x, y] = [column.by(a), column.by(b)];
           return sign * (typeof x === "string" && typeof y === "string" ? x.localeCompare(y) : Number(x) - Number(y));
         });
-    this.put(sorted, !anew && this.isRead());
+    this.put(this.unfolded ? sorted : sorted.slice(0, ROWS_FOLDED), !anew && this.isRead());
+    this.fold.hidden = flows.length <= ROWS_FOLDED;
+    set(this.fold, { "aria-expanded": String(this.unfolded) });
+    text(this.fold, this.unfolded ? `Only the first ${ROWS_FOLDED}` : `${flows.length - ROWS_FOLDED} more`);
   }
 
   /** Which flow's details are open is in the address. */
@@ -128,7 +140,7 @@ export class FlowTable {
   }
 
   sheet(): Sheet {
-    return flowSheet(this.flows);
+    return flowSheet(this.given);
   }
 
   private isRead(): boolean {
@@ -139,7 +151,6 @@ export class FlowTable {
   }
 
   private put(flows: readonly Flow[], held: boolean): void {
-    this.flows = flows;
     const named = new Map(flows.map(f => [rowName(f), f]));
     const place = new Map([...this.rows.keys()].map((id, i) => [id, i]));
     let order = [...named.keys()];

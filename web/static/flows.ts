@@ -37,7 +37,7 @@ const LIVE_MS = 5000;
 const CHARTS_MS = 30_000;
 const COLUMNS_MOST = 60;
 const PILES_MAX = 12;
-const SEARCHED_MAX = 2000;
+const SEARCHED_MAX = 2000; // flows among which an announced tag is looked for
 const SPREADS_MAX = 14;
 const APPLICATIONS_MAX = 10;
 
@@ -365,7 +365,7 @@ class Begun extends Part<ClaimsAnswer> {
     const all = sums.reduce((x, y) => x + y, 0);
     const long = n * a.step_s > 86400;
     const name = (s: number): string => (long ? dateMinute(s) : hourMinute(s));
-    const every = Math.ceil(n / 5);
+    const every = Math.ceil(n / 4);
     this.columns.show({
       names: sums.map((_, i) => `${name(from_s + i * a.step_s)}, ${duration(a.step_s)}`),
       ticks: sums

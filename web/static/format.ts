@@ -50,10 +50,11 @@ export const FEW_SAMPLES = 10;
 
 /** A value's sampling error at 95 %: in words where a number would mislead. */
 export function error(value: number, half_width: number, samples: number): string {
-  if (value === 0 && samples === 0) return "";
+  if (samples === 0) return ""; // nothing was sampled: nothing there, or only claimed
   if (half_width === 0) return "exact";
   if (samples < FEW_SAMPLES || half_width >= value) return "too few";
   const p = (half_width / value) * 100;
+  if (p < 0.005) return "± < 0.01 %";
   return `± ${p >= 9.95 ? p.toFixed(0) : p >= 0.995 ? p.toFixed(1) : p.toFixed(2)} %`;
 }
 
@@ -123,8 +124,14 @@ export function dateTime(utc_s: number): string {
 
 /** "15:39 to 16:19 UTC", with the days when it is more than one. */
 export function spanOf(from_s: number, to_s: number): string {
-  const days = date(from_s) !== date(to_s) || Date.now() / 1000 - to_s > 86400;
-  const words = days ? dateMinute : to_s - from_s < 600 ? clock : hourMinute;
+  const now_s = Date.now() / 1000;
+  const days = date(from_s) !== date(to_s) || now_s - to_s > 86400;
+  const this_year = [from_s, to_s].every(s => fields(s).getUTCFullYear() === fields(now_s).getUTCFullYear());
+  const words = days
+    ? (s: number): string => `${dayMonth(s)}${this_year ? "" : ` ${fields(s).getUTCFullYear()}`} ${hourMinute(s)}`
+    : to_s - from_s < 600
+      ? clock
+      : hourMinute;
   return `${words(from_s)} to ${words(to_s)} ${zone(to_s)}`;
 }
 

@@ -21,11 +21,11 @@ import { halfWidth, headsOf, nothing, plus, Points, type Amount, type Head, type
 import { Legend } from "./legend.js";
 import { Page, type Shell } from "./page.js";
 import { Panel, type Sheet } from "./panel.js";
-import { askPast, moved, rangeBefore, type Past } from "./past.js";
+import { askPast, asksClaims, moved, rangeBefore, type Past } from "./past.js";
 import { layerSheet } from "./sheet.js";
 import { LiveTable } from "./table.js";
 import { swatch } from "./texture.js";
-import { fixedRange, rangeWords, SHAPES, UNITS, type Shape, type Unit, type View } from "./view.js";
+import { fixedRange, isoSecond, rangeWords, SHAPES, UNITS, type Shape, type Unit, type View } from "./view.js";
 
 const RANGES = ["1d", "1h", "6h", "2d", "7d", "30d", "90d", "1y"];
 const GROUPS: readonly [string, string][] = [
@@ -37,11 +37,16 @@ const GROUPS: readonly [string, string][] = [
   ["family", "IP version"],
   ["direction", "Direction"],
   ["source", "Source"],
+  ["src_site", "From site"],
+  ["dst_site", "To site"],
+  ["application", "Application, as claimed"],
 ];
 const SHAPE_WORDS: Record<Shape, string> = { stack: "Stack", lines: "Lines", share: "Share" };
 const UNIT_WORDS: Record<Unit, string> = { bytes: "bit/s on the wire", ip_bytes: "bit/s of IP", packets: "packets/s" };
 const REFRESH_MIN_S = 10;
 const OBSERVED_MIN = 0.95;
+const YOUNG = 0.3; // of the range lie before the first second
+const SHORTEST_S = 600;
 
 export class HistoryPage extends Page {
   readonly element = el("div", { class: "history full" });
@@ -273,18 +278,26 @@ export class HistoryPage extends Page {
     this.loading.abort();
     clearTimeout(this.again);
     const { signal } = (this.loading = new AbortController());
-    const { from, to } = this.shell.range();
+    const range = this.shell.range();
+    const { from, to } = range;
     const { filter, unit, compare } = this.shell.view;
     const group = this.groupWanted();
     const asked = this.question();
     const other = asked !== this.asked;
     set(this.element, { "aria-busy": other ? "true" : null });
     try {
-      const common = { from, to, step: "auto", filter };
-      const [past, grades] = await Promise.all([
-        askPast({ ...common, group, unit }, signal),
-        askPast({ ...common, group: "grade", unit: "bytes" }, signal),
-      ]);
+      const ask = (start: string): Promise<[Past, Past | null]> =>
+        Promise.all([
+          askPast({ from: start, to, step: "auto", filter, group, unit }, signal),
+          asksClaims({ filter, group }) // have no grade
+            ? null
+            : askPast({ from: start, to, step: "auto", filter, group: "grade", unit: "bytes" }, signal),
+        ]);
+      let [past, grades] = await ask(from);
+      const first_s = range.live ? firstSecond(past) : past.from_s;
+      // an observer younger than the range: its own life, in finer steps
+      if (first_s > past.from_s + (past.to_s - past.from_s) * YOUNG)
+        [past, grades] = await ask(isoSecond(Math.min(first_s, past.to_s - SHORTEST_S)));
       const before = compare
         ? await askPast({ ...rangeBefore(past), step: `${past.step_s}s`, filter, group, unit }, signal)
         : null;
@@ -320,7 +333,7 @@ export class HistoryPage extends Page {
 
   private draw(): void {
     const { past, grades, shell } = this;
-    if (!past || !grades) return;
+    if (!past) return;
     const { view } = shell;
     const { unit } = view;
     const range = shell.range();
@@ -341,7 +354,7 @@ export class HistoryPage extends Page {
       ...(this.before ? { before: { words: "period before", ...this.before } } : {}),
     });
     this.panel.show({
-      unit: `${view.shape === "share" ? "share of " : ""}${RATE_UNITS[unit]}, means of ${step}`,
+      unit: `${view.shape === "share" ? "share of " : ""}${RATE_UNITS[unit]}${grades ? "" : " as fireflies claim"}, means of ${step}`,
       range: words,
       error: error(total.value, halfWidth(total.variance), total.samples),
       json: address("series", { ...params, unit, group: this.groupWanted() }),
@@ -352,6 +365,9 @@ export class HistoryPage extends Page {
     text(this.sentence, this.sentenceOf(past, total, observed_s, shown));
     set(this.chart.element, { "data-total": total.value, "data-layers": shown.length, "data-step": past.step_s });
     this.showTable(past, total, observed_s, words);
+    shell.headline("");
+    this.gradesPanel.element.hidden = !grades;
+    if (!grades) return;
     const grades_all = sumOf(grades.layers, grades);
     this.gradesChart.setData({
       ...common,
@@ -367,7 +383,6 @@ export class HistoryPage extends Page {
       percent(sumOf(grades.layers.filter(l => l.id === h.id), grades).value / grades_all.value),
     );
     this.gradesPanel.show({ unit: `share of bytes, means of ${step}`, range: words, json: address("series", { ...params, group: "grade" }) });
-    shell.headline("");
   }
 
   private sentenceOf(past: Past, total: Amount, observed_s: number, shown: readonly Layer[]): string {
@@ -425,7 +440,7 @@ export class HistoryPage extends Page {
     set(this.table.element, { "data-compare": !!this.before });
     const { from, to } = this.shell.range();
     this.totals.show({
-      unit: UNIT_WORDS[unit],
+      unit: this.grades ? UNIT_WORDS[unit] : "as fireflies claim",
       range: words,
       json: address("top", { from, to, filter: this.shell.view.filter, unit, group: this.groupWanted() }),
     });
@@ -462,6 +477,11 @@ export class HistoryPage extends Page {
       }),
     };
   }
+}
+
+/** When this observer began, if that is within the range. */
+function firstSecond({ gaps, from_s }: Past): number {
+  return gaps.find(g => g.from_s <= from_s && g.reason === "before the first second")?.to_s ?? from_s;
 }
 
 const amountOf = (l: Layer, past: Past): Amount => past.totals.get(l.id) ?? nothing();

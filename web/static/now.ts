@@ -4,7 +4,7 @@ import { get, reason, type CoverageAnswer, type HealthAnswer, type Tick, type To
 import type { Theme } from "./colour.js";
 import { Coverage } from "./coverage.js";
 import { el, on, text } from "./dom.js";
-import { both, condition, withCondition } from "./filter.js";
+import { both, condition, dimensionsOf, withCondition } from "./filter.js";
 import { rateWords } from "./format.js";
 import { trafficSources } from "./names.js";
 import { measureNoise, type Noise } from "./noise.js";
@@ -162,6 +162,15 @@ export class NowPage extends Page {
     clearTimeout(this.reload);
     this.reload = 0;
     const loading = (this.loading = new AbortController());
+    const unseen = this.unseen();
+    if (unseen.length) {
+      this.recent = null;
+      this.full.hidden = true;
+      this.shell.feed.start();
+      this.say(`Single seconds do not know ${unseen.join(", ")}; minutes do: `);
+      this.problem.append(el("a", { href: this.shell.address("/history") }, "the History of this filter"));
+      return;
+    }
     const recent = new Recent(this.shell.range(), this.shell.view.filter, this.shell.view.unit);
     try {
       await recent.load(loading.signal);
@@ -227,8 +236,14 @@ export class NowPage extends Page {
       this.reload = setTimeout(() => void this.start(), RELOAD_MS);
   }
 
+  /** What the filter speaks of and single seconds do not know. */
+  private unseen(): string[] {
+    return [...dimensionsOf(this.shell.view.filter)].filter(d => /site$|^application$/.test(d));
+  }
+
   private async poll(): Promise<void> {
     const params = this.params();
+    if (this.unseen().length) return;
     try {
       const [coverage, largest] = await Promise.all([
         get<CoverageAnswer>("coverage", params),
@@ -254,7 +269,7 @@ export class NowPage extends Page {
   // --- what is shown --------------------------------------------------------------------------------------
 
   private say(words: string): void {
-    text(this.problem, words);
+    this.problem.textContent = words;
     this.problem.hidden = !words;
   }
 

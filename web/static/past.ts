@@ -2,7 +2,7 @@
 // come as thousands of series.
 
 import { get, type HealthAnswer, type Series, type SeriesAnswer } from "./api.js";
-import { both } from "./filter.js";
+import { both, dimensionsOf } from "./filter.js";
 import { seconds } from "./format.js";
 import {
   byRank,
@@ -39,6 +39,11 @@ export interface Question {
   unit: Unit;
 }
 
+/** Applications are known from fireflies only; what they claim has neither grades nor samples. */
+export function asksClaims(q: Pick<Question, "filter" | "group">): boolean {
+  return q.group === "application" || dimensionsOf(q.filter).has("application");
+}
+
 const BY_TAG = new Set(["experiment", "experiment,activity", "experiment,family"]);
 
 export async function askPast(q: Question, signal: AbortSignal): Promise<Past> {
@@ -46,11 +51,13 @@ export async function askPast(q: Question, signal: AbortSignal): Promise<Past> {
   const ask = (by: string, filter: string): Promise<SeriesAnswer> =>
     get<SeriesAnswer>("series", { ...rest, group: by, filter: both(q.filter, filter) }, signal);
   const { store } = await get<HealthAnswer>("health", {}, signal);
-  const by_tag = BY_TAG.has(group);
+  const claimed = asksClaims(q);
+  const by_tag = BY_TAG.has(group) && !claimed;
   const [first, random] = await Promise.all([
     ask(group, by_tag ? "not grade=unregistered" : ""),
     by_tag ? ask(group === "experiment,family" ? "family" : "grade", "grade=unregistered") : null,
   ]);
+  if (claimed) for (const s of first.series) delete s.samples; // nothing was sampled
   const answers = random ? [first, random] : [first];
   const from_s = seconds(first.from);
   const to_s = seconds(first.to);
@@ -97,7 +104,7 @@ function readPoints(series: Series, unit: Unit, length: number): Points {
   const values = series[unit] ?? [];
   for (let i = 0; i < length; i++) {
     const value = values[i] ?? 0;
-    const samples = series.samples[i] ?? 0;
+    const samples = series.samples?.[i] ?? 0;
     const error = series.error_bytes?.[i];
     const variance = error !== undefined ? varianceOf(error) : samples && samples < value ? value ** 2 / samples : 0;
     points.add(i, value, variance, samples);

@@ -5,6 +5,7 @@ import { GROUND, type Paint, type Theme } from "./colour.js";
 import { tile } from "./texture.js";
 
 const LINE_COLUMN_PX = 4; // narrower columns have no line between layers: it would hide them
+const STEP_COLUMN_PX = 10; // likewise for the upright part of a step
 const LINE_LAYER_PX = 4;
 
 export class StackRaster {
@@ -67,7 +68,7 @@ export class StackRaster {
             const from = (y % unit) * unit;
             for (let i = 0; i < wide; i++) pixels[at + i] = of[from + ((x0 + i) % unit)] ?? 0;
           }
-        if (lined && c > 0) {
+        if (lined && c > 0 && wide >= STEP_COLUMN_PX) {
           // the step from the column before
           const was = Math.max(0, tops[k]?.[c - 1] ?? below);
           for (let y = top; y < Math.min(was, below); y++) pixels[y * width + x0] = ground;

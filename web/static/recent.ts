@@ -113,7 +113,7 @@ export class Recent {
       const values = series[this.unit] ?? [];
       values.forEach((value, i) => {
         if (!value) return;
-        const samples = series.samples[i] ?? 0;
+        const samples = series.samples?.[i] ?? 0;
         const error = series.error_bytes?.[i];
         const variance = error === undefined ? countVariance(value, samples) : varianceOf(error);
         take(first_s + i * answer.step_s, { key: series.key, value, variance, samples });

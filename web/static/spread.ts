@@ -6,6 +6,7 @@ import { el, set, svg } from "./dom.js";
 import { tooFew, type Spread } from "./answers.js";
 import { count, FEW_SAMPLES } from "./format.js";
 import { tagName } from "./layers.js";
+import { keepTable } from "./bars.js";
 import { anchor, type Scale } from "./scale.js";
 import { swatch } from "./texture.js";
 
@@ -25,7 +26,7 @@ export class Spreads {
       { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
       el(
         "table",
-        { class: "drawn" },
+        { class: "drawn spreads" },
         el("caption", { class: "unseen" }, label),
         el(
           "thead",
@@ -55,6 +56,7 @@ export class Spreads {
       ...scale.ticks.map(({ at, words }) => svg("text", { x: `${at}%`, y: 14, "text-anchor": anchor(at) }, words)),
     );
     this.body.replaceChildren(...rows.map(r => this.row(r, scale)));
+    keepTable(this.element);
   }
 
   private row(r: Spread, scale: Scale): HTMLElement {
