@@ -148,22 +148,25 @@ static enum enrich_form form_of(const struct marker_config *cfg)
 								: ENRICH_LEAN;
 }
 
-static void want_details(struct tcp_info_reader *tcp, const struct marker_config *cfg)
-{
-	tcp_info_want_details(tcp, cfg->firefly && cfg->enrich && form_of(cfg) != ENRICH_LEAN,
-			      (uint8_t)cfg->netlink_ext);
-}
-
 static struct emitter_options emitter_options(const struct marker_config *cfg, const char *host)
 {
 	return (struct emitter_options){.flows_max = (size_t)cfg->flows_max,
 					.ongoing_s = cfg->ongoing_s,
 					.enrich = cfg->enrich,
 					.form = form_of(cfg),
+					.as_skops = cfg->skops && !cfg->netlink,
 					.max_bytes = (size_t)cfg->firefly_max_bytes,
 					.bare = !cfg->prepend_syslog,
 					.mute = !cfg->firefly,
 					.host = host};
+}
+
+static void want_details(struct tcp_info_reader *tcp, const struct marker_config *cfg)
+{
+	const struct emitter_options options = emitter_options(cfg, NULL);
+
+	tcp_info_want_details(tcp, cfg->firefly && cfg->enrich && emitter_needs_details(&options),
+			      (uint8_t)cfg->netlink_ext);
 }
 
 static int open_emitter(struct announce *a, struct parts *p, const struct marker_config *cfg)

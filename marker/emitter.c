@@ -177,6 +177,11 @@ void emitter_close(struct emitter *e)
 	free(e);
 }
 
+int emitter_needs_details(const struct emitter_options *options)
+{
+	return options->form != ENRICH_LEAN || options->as_skops;
+}
+
 void emitter_set(struct emitter *e, const struct emitter_options *options)
 {
 	size_t flows_max = e->options.flows_max;
@@ -184,7 +189,7 @@ void emitter_set(struct emitter *e, const struct emitter_options *options)
 	e->options = *options;
 	e->options.flows_max = flows_max;
 	/* where no row of it was touched it costs nothing; without it fireflies say less */
-	if (options->enrich && options->form != ENRICH_LEAN && !e->details)
+	if (options->enrich && emitter_needs_details(options) && !e->details)
 		e->details = calloc(flows_max + 1, sizeof(*e->details));
 }
 
@@ -224,15 +229,16 @@ static void say(struct emitter *e, const struct row *row, enum firefly_state sta
 	} else if (row->counted && state != FIREFLY_START) {
 		ff.src_to_dst_bytes = since(row->wire_bytes, row->wire_before_bytes);
 	}
-	if (enrich && e->options.form == ENRICH_LEAN) {
+	if (enrich && !emitter_needs_details(&e->options)) {
 		ff.rtt_us = row->last.rtt_us;
 		ff.tcp = row->last.tcp;
 	}
 	len_bytes = firefly_emit(&ff, buf, sizeof(buf));
 	if (len_bytes < 0)
 		return; /* cannot be: the required members are far shorter */
-	if (enrich && e->options.form != ENRICH_LEAN && detail && detail->has)
+	if (enrich && emitter_needs_details(&e->options) && detail && detail->has)
 		len_bytes = (int)enrich_append(buf, (size_t)len_bytes, e->options.max_bytes,
+					       e->options.as_skops ? "skOps" : "netlink",
 					       e->options.form, detail);
 	if (e->options.bare) {
 		start = memchr(buf, '{', (size_t)len_bytes);

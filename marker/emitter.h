@@ -50,6 +50,7 @@ struct emitter_options {
 	uint64_t ongoing_s; /* 0: never */
 	int enrich;         /* say what the kernel knows of the connection */
 	enum enrich_form form;
+	int as_skops;     /* under flowd-go's other name: "skOps" */
 	size_t max_bytes; /* of a firefly; the lean form keeps to FIREFLY_EMIT_MAX_BYTES anyway */
 	int bare;         /* JSON without a syslog header */
 	int mute;         /* keep the flows, say nothing */
@@ -71,6 +72,9 @@ int emitter_open(struct emitter **out, const struct emitter_options *options,
 void emitter_close(struct emitter *e);
 /* For the flows that begin from now on, and the next interval of all others. */
 void emitter_set(struct emitter *e, const struct emitter_options *options);
+
+/* Do these say more than firefly_emit() can, so that samples should come with details? */
+int emitter_needs_details(const struct emitter_options *options);
 
 /* application may be "", start_utc_us 0: unsaid, ours and now. 0; -ENOSPC. */
 int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,

@@ -102,6 +102,7 @@ static const struct member {
 	{"fastOpenClientFail", NULL, 0, 0, FASTOPEN_FAIL},
 };
 #define N_MEMBERS (sizeof(members) / sizeof(members[0]))
+#define N_LEAN    11
 
 static uint64_t value_of(const struct tcp_info *info, const struct member *m)
 {
@@ -243,6 +244,18 @@ static void put_socket(struct text *t, const struct inet_diag_msg *m)
 	    m->idiag_wqueue, m->idiag_uid, m->idiag_inode);
 }
 
+static void put_lean(struct text *t, const struct tcp_detail *d)
+{
+	put(t, "\"tcpInfo\":{");
+	for (size_t i = 0; i < N_LEAN; i++) /* the capital is flowd-go's */
+		put(t, "%s\"%s\":%" PRIu64, i ? "," : "",
+		    strcmp(members[i].full, "retransmits") ? members[i].full : "Retransmits",
+		    value_of(&d->info, &members[i]));
+	put(t, "}");
+	if (d->congestion[0])
+		put(t, ",\"cong\":{\"algorithm\":\"%.15s\"}", d->congestion);
+}
+
 static void put_full(struct text *t, const struct tcp_detail *d)
 {
 	if (d->congestion[0])
@@ -262,17 +275,19 @@ static void put_full(struct text *t, const struct tcp_detail *d)
 	put_socket(t, &d->socket);
 }
 
-size_t enrich_append(char *buf, size_t len_bytes, size_t cap_bytes, enum enrich_form form,
-		     const struct tcp_detail *d)
+size_t enrich_append(char *buf, size_t len_bytes, size_t cap_bytes, const char *name,
+		     enum enrich_form form, const struct tcp_detail *d)
 {
 	/* its own closing brace, and the firefly's, which is written again */
 	struct text t = {.buf = buf, .len_bytes = len_bytes - 1, .cap_bytes = cap_bytes - 2};
 
 	/* the least that is a whole: where not even this fits, nothing is said */
-	if (len_bytes + 256 > cap_bytes)
+	if (len_bytes + (form == ENRICH_LEAN ? 400 : 256) > cap_bytes)
 		return len_bytes;
-	put(&t, ",\"netlink\":{");
-	if (form == ENRICH_COMPATIBLE)
+	put(&t, ",\"%s\":{", name);
+	if (form == ENRICH_LEAN)
+		put_lean(&t, d);
+	else if (form == ENRICH_COMPATIBLE)
 		put_compatible(&t, d);
 	else
 		put_full(&t, d);

@@ -601,8 +601,10 @@ static void turn(struct marker *m)
 		sd_notify(0, "WATCHDOG=1");
 	}
 	rules_tick(m->rules, now);
-	if (inputs_tick(m->inputs, now))
+	if (inputs_tick(m->inputs, now)) {
 		rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
+		inputs_watch(m->inputs);
+	}
 	announce_tick(m->announce);
 	if (m->look_at_sockets || now - m->looked_mono_ns >= SOCKETS_S * NS_PER_S)
 		look_at_sockets(m, now);

@@ -166,6 +166,25 @@ static __always_inline void see_ports(const __u8 *p, struct flow_key *key)
 	key->dst_port = wire_be16(p + 2);
 }
 
+/* Nearly every packet: ports right behind the IPv6 header. 0, or -1: not of this kind. */
+static __always_inline int look_plain(struct __sk_buff *skb, struct sight *at, struct flow_key *key)
+{
+	struct cursor c;
+	const __u8 *p;
+
+	cursor_init_packet(&c, (void *)(long)skb->data, (void *)(long)skb->data_end);
+	p = cursor_peek(&c, 0, ETH_HLEN + 40 + 4);
+	if (!p || wire_be16(p + 12) != ETH_P_IPV6 || p[ETH_HLEN] >> 4 != 6 ||
+	    !has_ports(p[ETH_HLEN + 6]))
+		return -1;
+	at->l3 = ETH_HLEN;
+	at->l4 = ETH_HLEN + 40;
+	see_ipv6(p + ETH_HLEN, at, key);
+	key->protocol = at->next;
+	see_ports(p + ETH_HLEN + 40, key);
+	return 0;
+}
+
 /* 0, or -1: not IPv6, or too broken to be ours. */
 static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct flow_key *key)
 {
@@ -174,18 +193,12 @@ static __always_inline int look(struct __sk_buff *skb, struct sight *at, struct 
 	__u16 proto;
 	__u8 next;
 
-	cursor_init_packet(&c, (void *)(long)skb->data, (void *)(long)skb->data_end);
-	/* nearly every packet: one comparison of lengths, and all offsets known */
-	p = cursor_peek(&c, 0, ETH_HLEN + 40 + 4);
-	if (p && wire_be16(p + 12) == ETH_P_IPV6 && p[ETH_HLEN] >> 4 == 6 &&
-	    has_ports(p[ETH_HLEN + 6])) {
-		at->l3 = ETH_HLEN;
-		at->l4 = ETH_HLEN + 40;
-		see_ipv6(p + ETH_HLEN, at, key);
-		key->protocol = at->next;
-		see_ports(p + ETH_HLEN + 40, key);
+	if (!look_plain(skb, at, key))
 		return 0;
-	}
+	/* Not before: of a large packet only the headers are linear, and pulling copies. */
+	if (skb->data_end - skb->data < 128 && skb->len > skb->data_end - skb->data)
+		bpf_skb_pull_data(skb, skb->len < 128 ? skb->len : 128);
+	cursor_init_packet(&c, (void *)(long)skb->data, (void *)(long)skb->data_end);
 	p = cursor_take(&c, ETH_HLEN);
 	if (!p)
 		return -1;
@@ -734,8 +747,6 @@ SEC("tc") int mark_egress(struct __sk_buff *skb)
 
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return TC_ACT_UNSPEC;
-	if (skb->data_end - skb->data < 128 && skb->len > skb->data_end - skb->data)
-		bpf_skb_pull_data(skb, skb->len < 128 ? skb->len : 128);
 	if (look(skb, &at, &key))
 		return TC_ACT_UNSPEC;
 	if (at.fragment == LATER_FRAGMENT)
@@ -876,8 +887,6 @@ SEC("tc") int mark_ingress(struct __sk_buff *skb)
 
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return TC_ACT_UNSPEC;
-	if (skb->data_end - skb->data < 128 && skb->len > skb->data_end - skb->data)
-		bpf_skb_pull_data(skb, skb->len < 128 ? skb->len : 128);
 	if (look(skb, &at, &key) || at.fragment)
 		return TC_ACT_UNSPEC;
 	if (key.protocol == IPPROTO_TCP) {

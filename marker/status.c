@@ -266,6 +266,7 @@ static void write_text(const struct status_source *s, FILE *out)
 {
 	struct mark_count totals[MARK_RESULT_COUNT] = {{0, 0}};
 	struct flow_list list = {.s = s, .out = out};
+	struct inputs_counters in;
 	struct rules_counters c;
 	char text[64];
 
@@ -290,6 +291,10 @@ static void write_text(const struct status_source *s, FILE *out)
 				totals[r].bytes);
 	if (s->announce)
 		print_fireflies(s->announce, out);
+	inputs_count(s->inputs, &in);
+	if (in.watch.left_out)
+		fprintf(out, "%zu connections under wildcards are not announced: wildcardFlows\n",
+			in.watch.left_out);
 	rules_each(s->rules, print_flow, &list);
 }
 

@@ -456,7 +456,7 @@ def case_forms():
         net.pipe(line("start", "fd00::1", a.getsockname()[1], "fd00::2", 5000))
         move(a, b, 300000)
         time.sleep(0.3)  # all is acknowledged: nothing changes any more
-        latest = lambda n: until(lambda: len(near.got) >= n) and body(near.got[-1])["netlink"]
+        latest = lambda n, member="netlink": until(lambda: len(near.got) >= n) and body(near.got[-1])[member]
         flat = latest(len(near.got) + 1)
         net.reload(lambda c: c["backends"]["firefly"].update(enrichmentMode=""))
         some = latest(len(near.got) + 1)
@@ -483,6 +483,10 @@ def case_forms():
               "full: the sections beside it, in %d bytes" % longest, (every, said))
         check(set(some["tcpInfo"]) <= set(info) and size <= 1400 and {"rtt", "bytesSent", "deliveryRate", "pMtu", "retransmits"} <= set(some["tcpInfo"]),
               "full in 1400 bytes: %d of its members, the lean ones first" % len(some["tcpInfo"]), some)
+        net.reload(lambda c: (c["backends"]["firefly"].update(enrichmentMode="lean"), c.update(enrichers={"skops": {}})))
+        lean = latest(len(near.got) + 1, "skOps")
+        check(set(lean) == {"tcpInfo", "cong"} and len(lean["tcpInfo"]) == 11 and lean["tcpInfo"]["Retransmits"] == 0 and lean["tcpInfo"]["rtt"] == info["rtt"]
+              and "netlink" not in body(near.got[-1]), "lean under flowd-go's other name, where only that enricher is configured", lean)
         near.close()
 
 

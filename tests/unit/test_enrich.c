@@ -48,6 +48,8 @@ static struct tcp_detail everything(void)
 	return d;
 }
 
+static const char *member_name = "netlink";
+
 /* Exactly cap_bytes of heap: one byte too far is a report. NULL: nothing was appended. */
 static json_t *netlink(enum enrich_form form, size_t cap_bytes, const struct tcp_detail *d)
 {
@@ -58,14 +60,14 @@ static json_t *netlink(enum enrich_form form, size_t cap_bytes, const struct tcp
 
 	assert_non_null(buf);
 	memcpy(buf, firefly, sizeof(firefly) - 1);
-	len_bytes = enrich_append(buf, sizeof(firefly) - 1, cap_bytes, form, d);
+	len_bytes = enrich_append(buf, sizeof(firefly) - 1, cap_bytes, member_name, form, d);
 	assert_in_range(len_bytes, sizeof(firefly) - 1, cap_bytes);
 	end = memchr(buf, '{', len_bytes);
 	root = json_loadb(end, len_bytes - (size_t)(end - buf), JSON_REJECT_DUPLICATES, &error);
 	if (!root)
 		fail_msg("%zu bytes: %s: %.*s", cap_bytes, error.text, (int)len_bytes, buf);
 	assert_int_equal(json_integer_value(json_object_get(root, "version")), 1);
-	section = json_incref(json_object_get(root, "netlink"));
+	section = json_incref(json_object_get(root, member_name));
 	json_decref(root);
 	free(buf);
 	return section;
@@ -236,11 +238,37 @@ static void it_never_grows_beyond_its_room(void **state)
 	assert_int_equal(before[1], 56);
 }
 
+static void skops_is_lean_under_another_name(void **state)
+{
+	struct tcp_detail d = everything();
+	json_t *n, *tcp;
+
+	member_name = "skOps";
+	n = netlink(ENRICH_LEAN, 1400, &d);
+	tcp = json_object_get(n, "tcpInfo");
+	assert_int_equal(json_object_size(tcp), 11);
+	assert_int_equal(integer(tcp, "rtt"), 12999);
+	assert_int_equal(integer(tcp, "Retransmits"), 0xee); /* flowd-go's capital */
+	assert_int_equal(integer(tcp, "bytesSent"), INT64_MAX);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(n, "cong"), "algorithm")), "bbr");
+	assert_int_equal(json_object_size(n), 2);
+	json_decref(n);
+	for (size_t cap = sizeof(firefly) - 1; cap < 600; cap++) {
+		n = netlink(ENRICH_LEAN, cap, &d); /* whole, or not at all */
+		if (n)
+			assert_int_equal(json_object_size(json_object_get(n, "tcpInfo")), 11);
+		json_decref(n);
+	}
+	member_name = "netlink";
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(compatible_is_flat_in_flowd_s_names_and_units),
 		cmocka_unit_test(full_is_nested_and_in_microseconds),
+		cmocka_unit_test(skops_is_lean_under_another_name),
 		cmocka_unit_test(it_never_grows_beyond_its_room),
 	};
 
