@@ -201,13 +201,15 @@ static void see_label(struct flows *f, struct flow_record *r, int way, const str
 		      uint32_t now_s)
 {
 	const int registered = s->tag.grade == GRADE_REGISTERED;
-	uint32_t *label_s = &r->side[way].label_s[registered];
-	uint32_t *host_s = &r->side[way].host_s[registered];
+	struct flow_side *side = &r->side[way];
+	uint32_t *label_s = &side->label_s[registered], *host_s = &side->host_s[registered];
 
 	if (s->tag.carrier != CARRIER_LABEL || (!registered && s->tag.grade != GRADE_UNREGISTERED))
 		return;
-	if (registered && *label_s && !same_tag(s->tag.tag, r->way[way].tag))
-		*label_s = 0; /* a flow of another tag */
+	if (registered && !same_tag(s->tag.tag, side->label_tag)) {
+		side->label_tag = s->tag.tag;
+		*label_s = 0; /* of this tag it is a new one */
+	}
 	if (labels_slot(*label_s) == labels_slot(now_s))
 		return;
 	labels_see(f->labels, s->tag.tag, registered, *label_s, now_s);

@@ -10,12 +10,13 @@
 
 /* What belongs to one way of a flow beside what is handed out. */
 struct flow_side {
-	uint32_t label_s
-		[2]; /* unregistered, registered: when it was last counted in labels; 0 never */
-	uint32_t host_s[2]; /* and in hosts */
-	uint32_t point_s;   /* when the source that is counted showed it last; 0 never */
-	uint16_t point;     /* that source */
-	uint16_t site;      /* of who sends */
+	/* unregistered, registered: when it was last counted in labels; 0 never */
+	uint32_t label_s[2];
+	struct scitag label_tag; /* as which registered one */
+	uint32_t host_s[2];      /* and in hosts */
+	uint32_t point_s;        /* when the source that is counted showed it last; 0 never */
+	uint16_t point;          /* that source */
+	uint16_t site;           /* of who sends */
 	struct flow_points points;
 	uint8_t is_sampled; /* what the point shows */
 };
