@@ -25,6 +25,7 @@ struct row {
 	struct scitag tag;
 	uint8_t list;
 	uint8_t started, ended; /* its START is out; it has ended, END is due */
+	uint8_t superseded;     /* by another flow of the same key: no longer in the buckets */
 	uint8_t sampled;        /* last is something */
 	uint8_t counted;        /* wire_bytes is */
 	uint32_t bucket_next, prev, next;
@@ -127,16 +128,22 @@ static struct row *add(struct emitter *e, const struct flow_key *key)
 	return row;
 }
 
-static void take_out(struct emitter *e, struct row *row)
+static void leave_bucket(struct emitter *e, const struct row *row)
 {
 	uint32_t self = (uint32_t)(row - e->rows), *at = &e->buckets[bucket_of(e, &row->key)];
 
-	unlist(e, row);
 	while (*at != self)
 		at = &e->rows[*at].bucket_next;
 	*at = row->bucket_next;
+}
+
+static void take_out(struct emitter *e, struct row *row)
+{
+	unlist(e, row);
+	if (!row->superseded)
+		leave_bucket(e, row);
 	row->next = e->free;
-	e->free = self;
+	e->free = (uint32_t)(row - e->rows);
 	e->counters.active--;
 	e->changes++;
 }
@@ -331,6 +338,15 @@ static void look_ahead(struct emitter *e, int64_t now_mono_ns)
 
 /* --- begin and end ----------------------------------------------------------------------------- */
 
+/* Another flow has its key now. What is still to be said of it is said first. */
+static void supersede(struct emitter *e, struct row *row)
+{
+	leave_bucket(e, row);
+	row->superseded = 1;
+	if (row->list == LIST_LAST)
+		enlist(e, row, LIST_DUE);
+}
+
 /* What is still to be said of a row whose place is needed, whatever the rate. */
 static void finish(struct emitter *e, struct row *row, int64_t now_utc_us)
 {
@@ -372,7 +388,7 @@ static void end_quietly(struct emitter *e, struct row *row, int64_t now_utc_us)
 int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
 		  const char *application, int64_t start_utc_us, struct emitter_time now)
 {
-	struct row *row = find(e, key);
+	struct row *row = find(e, key), *old;
 
 	e->counters.received++;
 	if (row && !row->ended && row->tag.experiment == tag.experiment &&
@@ -385,8 +401,13 @@ int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag t
 		end(e, row, now.utc_us);
 	}
 	if (row)
-		finish(e, row, now.utc_us);
+		supersede(e, row);
+	old = row;
 	row = add(e, key);
+	if (!row && old) {
+		finish(e, old, now.utc_us);
+		row = add(e, key);
+	}
 	if (!row) {
 		e->counters.full++;
 		return -ENOSPC;
@@ -545,8 +566,13 @@ int emitter_save(const struct emitter *e, FILE *to, struct emitter_time now)
 
 static void load_row(struct emitter *e, const struct saved_row *s, struct emitter_time now)
 {
-	struct row *row = find(e, &s->key) ? NULL : add(e, &s->key);
+	struct row *row = find(e, &s->key);
 
+	if (row && !row->ended)
+		return;
+	if (row)
+		supersede(e, row);
+	row = add(e, &s->key);
 	if (!row)
 		return;
 	row->tag = s->tag;

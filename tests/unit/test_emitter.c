@@ -242,27 +242,35 @@ static void another_tag_ends_the_flow_and_begins_one(void **state)
 /* Nothing is lost and nothing doubled when the rate lets out less than there is to say. */
 static void the_rate_only_delays(void **state)
 {
+	static const struct {
+		uint16_t port, activity;
+		enum firefly_state state;
+	} want[] = {{1, 14, FIREFLY_START}, {1, 14, FIREFLY_END},   {2, 14, FIREFLY_START},
+		    {2, 14, FIREFLY_END},   {1, 15, FIREFLY_START}, {1, 15, FIREFLY_END},
+		    {1, 16, FIREFLY_START}};
+
 	w.allowance = 0;
 	begin(1, 3, 14);
 	begin(2, 3, 14);
 	end(1);
-	begin(1, 3, 15); /* needs the row that still has two things to say: they go at once */
-	assert_int_equal(w.n_said, 2);
-	assert_int_equal(w.said[0].state, FIREFLY_START);
-	assert_int_equal(w.said[1].state, FIREFLY_END);
 	end(2);
+	begin(1, 3, 15); /* while the flow before it has two things to say */
+	begin(1, 3, 16);
+	assert_int_equal(w.n_said, 0);
 	assert_true(emitter_next(w.emitter, w.now.mono_ns) < w.now.mono_ns + NS_PER_S / 100);
 	w.allowance = 1;
 	pass(0.1);
-	assert_int_equal(w.n_said, 3);
-	assert_int_equal(w.said[2].state, FIREFLY_START);
-	assert_int_equal(w.said[2].key.src_port, 2);
+	assert_int_equal(w.n_said, 1);
 	w.allowance = -1;
 	pass(0.1);
-	assert_int_equal(w.n_said, 5);
-	assert_int_equal(w.said[3].state, FIREFLY_END);
-	assert_int_equal(w.said[4].state, FIREFLY_START);
-	assert_int_equal(w.said[4].tag.activity, 15);
+	assert_int_equal(w.n_said, sizeof(want) / sizeof(want[0]));
+	for (size_t i = 0; i < w.n_said; i++) {
+		assert_int_equal(w.said[i].state, want[i].state);
+		assert_int_equal(w.said[i].key.src_port, want[i].port);
+		assert_int_equal(w.said[i].tag.activity, want[i].activity);
+	}
+	end(1);
+	assert_int_equal(w.said[7].tag.activity, 16);
 }
 
 static void a_connection_s_end_is_the_flow_s(void **state)
@@ -518,9 +526,15 @@ static void a_full_table_refuses(void **state)
 	assert_int_equal(begin(10001, 3, 14), -ENOSPC);
 	assert_int_equal(end(5000), 0);
 	assert_int_equal(begin(10001, 3, 14), 0);
+	assert_int_equal(begin(1, 2, 17),
+			 0); /* another tag needs no more place, whatever the rate */
+	w.allowance = 0;
+	assert_int_equal(begin(2, 2, 17), 0);
 	emitter_count(w.emitter, &c);
 	assert_int_equal(c.full, 1);
 	assert_int_equal(c.active, 10000);
+	assert_int_equal(w.said[w.n_said - 1].state, FIREFLY_END);
+	assert_int_equal(w.said[w.n_said - 1].key.src_port, 2);
 }
 
 static void many_at_a_time_share_one_question(void **state)
@@ -638,22 +652,25 @@ static void what_was_due_is_said_by_a_successor(void **state)
 	w.connected = 0;
 	w.wire_bytes = 40;
 	begin(3, 3, 14);
+	begin(1, 2, 17); /* its ports again */
 	assert_int_equal(w.n_said, 1);
-	assert_int_equal(emitter_save(w.emitter, f, w.now), 3);
+	assert_int_equal(emitter_save(w.emitter, f, w.now), 4);
 	rewind(f);
 	emitter_close(w.emitter);
 	free(w.said);
 	begin_with(&usual);
-	assert_int_equal(emitter_load(w.emitter, f, w.now), 3);
+	assert_int_equal(emitter_load(w.emitter, f, w.now), 4);
 	pass(0);
-	assert_int_equal(w.n_said, 3);
-	for (size_t i = 0; i < 3; i++)
+	assert_int_equal(w.n_said, 4);
+	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(w.said[i].state,
-				 w.said[i].key.src_port == 1 ? FIREFLY_END : FIREFLY_START);
+				 w.said[i].key.src_port == 1 && w.said[i].tag.experiment == 3
+					 ? FIREFLY_END
+					 : FIREFLY_START);
 	w.connected = 0;
 	w.wire_bytes = 100;
 	end(3);
-	assert_int_equal(w.said[3].src_to_dst_bytes, 60);
+	assert_int_equal(w.said[4].src_to_dst_bytes, 60);
 	fclose(f);
 }
 
