@@ -1,8 +1,10 @@
 // Stacked columns: counts by time or by size. One column is read out by pointer or arrow keys.
 
-import type { Paint, Theme } from "./colour.js";
+import { QUIET, type Paint, type Theme } from "./colour.js";
 import { el, on, set, svg, text } from "./dom.js";
+import { drawing } from "./drawing.js";
 import { Fills } from "./fills.js";
+import type { Painting } from "./panel.js";
 import { anchor, type Scale } from "./scale.js";
 import { swatch } from "./texture.js";
 
@@ -22,6 +24,7 @@ export interface ColumnsData {
 }
 
 const FOOT = 20;
+const SIDE = 52; // of the words beside it, in a picture
 const FILLED = 0.88; // of a column's place
 
 export class Columns {
@@ -106,6 +109,21 @@ export class Columns {
       }),
     );
     this.read(Math.min(this.at, n - 1));
+  }
+
+  painting(width: number): Painting {
+    const { data, theme, height } = this;
+    const key = (data?.piles ?? []).map(p => ({ paint: p.paint(theme), name: p.name }));
+    return drawing(this.plot as SVGSVGElement, width, key, {
+      width: SIDE,
+      draw(ctx) {
+        ctx.font = "12px Inter, system-ui, sans-serif";
+        ctx.fillStyle = QUIET[theme];
+        ctx.textAlign = "right";
+        for (const { at, words } of data?.scale.ticks ?? [])
+          ctx.fillText(words, SIDE - 8, Math.max(9, height * (1 - at / 100) + 4));
+      },
+    });
   }
 
   private point(e: PointerEvent): void {

@@ -17,7 +17,11 @@ export class Fills {
     if (!fill) {
       const id = `${this.prefix}-${this.made.size}`;
       this.defs.append(
-        svg("pattern", { id, width: 8, height: 8, patternUnits: "userSpaceOnUse" }, ...strokes(colour, texture)),
+        svg(
+          "pattern",
+          { id, width: 8, height: 8, patternUnits: "userSpaceOnUse", "data-texture": texture, "data-colour": colour },
+          ...strokes(colour, texture),
+        ),
       );
       this.made.set(name, (fill = `url(#${id})`));
     }

@@ -346,6 +346,7 @@ class Begun extends Part<ClaimsAnswer> {
       kind: "stales",
       body: [this.columns.element, this.key, this.sentence],
       sheet: () => this.sheet(),
+      painting: width => this.columns.painting(width),
     });
   }
 
@@ -497,6 +498,7 @@ class Sizes extends Part<DurationsAnswer> {
       kind: "stales",
       body: [this.columns.element, this.sentence],
       sheet: () => this.sheet(),
+      painting: width => this.columns.painting(width),
     });
   }
 

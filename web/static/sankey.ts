@@ -4,10 +4,12 @@
 import { sankey, sankeyLinkHorizontal, type SankeyLink, type SankeyNode } from "d3-sankey";
 import { paint, type Theme } from "./colour.js";
 import { el, set, svg } from "./dom.js";
+import { drawing } from "./drawing.js";
 import { Fills } from "./fills.js";
 import { byteCount, error, percent } from "./format.js";
 import { experimentName } from "./layers.js";
 import { experimentOf, fold, largest, OTHERS, rankOf, siteName, sumOf, type Lane } from "./pairs.js";
+import type { Painting } from "./panel.js";
 import { Roving, type Spot } from "./roving.js";
 
 const SITES_MAX = 12;
@@ -74,6 +76,10 @@ export class Sankey {
   show(lanes: readonly Lane[]): void {
     this.lanes = lanes.filter(l => l.bytes > 0);
     this.draw();
+  }
+
+  painting(width: number): Painting {
+    return drawing(this.plot as SVGSVGElement, width);
   }
 
   private draw(): void {

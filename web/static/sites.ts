@@ -59,6 +59,7 @@ export class SitesPage extends Page {
       kind: "stales",
       body: [this.sankey.element, this.flowsSentence],
       sheet: () => this.sheet(this.lanes),
+      painting: width => this.sankey.painting(width),
     });
     this.map = new Panel(shell, {
       id: "map",
@@ -66,6 +67,7 @@ export class SitesPage extends Page {
       kind: "stales",
       body: [el("div", { class: "map-head" }, this.key, this.mapKeys), this.world.element, this.mapSentence],
       sheet: () => this.placesSheet(),
+      painting: width => this.world.painting(width),
     });
     this.matrix = new Panel(shell, {
       id: "matrix",

@@ -5,9 +5,11 @@ import { geoGraticule10, geoInterpolate, geoNaturalEarth1, geoPath, type GeoProj
 import { feature, mesh } from "topojson-client";
 import { paint, type Theme } from "./colour.js";
 import { el, on, set, svg } from "./dom.js";
+import { drawing } from "./drawing.js";
 import { bitRate, byteCount, error } from "./format.js";
 import { experimentName } from "./layers.js";
 import { experimentOf, rankOf, sumOf, type Lane } from "./pairs.js";
+import type { Painting } from "./panel.js";
 import { Roving, type Spot } from "./roving.js";
 
 export interface Place {
@@ -133,6 +135,16 @@ export class World {
     this.draw();
   }
 
+  painting(width: number): Painting {
+    const experiments = new Map(this.lanes.map(l => [experimentOf(l), l.key]));
+    const key = [...experiments.values()].sort((a, b) => rankOf(a) - rankOf(b));
+    return drawing(
+      this.plot as SVGSVGElement,
+      width,
+      key.map(k => ({ paint: paint(this.theme, k.experiment_id ?? 0, null), name: experimentName(k) })),
+    );
+  }
+
   draw(): void {
     const width = (this.width = this.element.clientWidth);
     if (!width || !this.places.length) return this.plot.replaceChildren();
@@ -156,6 +168,7 @@ export class World {
     });
     set(this.plot, { width, height, viewBox: `0 0 ${width} ${height}` });
     this.plot.replaceChildren(
+      svg("rect", { class: "sea", width, height }),
       shape("graticule", geoGraticule10()),
       ...(this.outlines ? [shape("land", this.outlines.land), shape("borders", this.outlines.borders)] : []),
       svg("g", { class: "arcs" }, ...arcs),
