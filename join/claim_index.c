@@ -20,6 +20,7 @@ struct claim_index {
 	uint32_t n_nodes, mask;
 	struct node *nodes; /* of claim n: n * CLAIM_INDEX_KINDS and following */
 	uint32_t *newest;   /* of each chain: number of node + 1; 0 empty */
+	uint32_t *n_hosts;  /* entries of CLAIM_BY_HOSTS in each chain */
 };
 
 struct claim_index *claim_index_open(uint32_t claims_max)
@@ -35,7 +36,8 @@ struct claim_index *claim_index_open(uint32_t claims_max)
 	ix->n_nodes = claims_max * CLAIM_INDEX_KINDS;
 	ix->nodes = calloc(ix->n_nodes, sizeof(*ix->nodes));
 	ix->newest = calloc(chains, sizeof(*ix->newest));
-	if (!ix->nodes || !ix->newest ||
+	ix->n_hosts = calloc(chains, sizeof(*ix->n_hosts));
+	if (!ix->nodes || !ix->newest || !ix->n_hosts ||
 	    getrandom(ix->secret, sizeof(ix->secret), 0) != sizeof(ix->secret))
 		goto fail;
 	return ix;
@@ -50,6 +52,7 @@ void claim_index_close(struct claim_index *ix)
 		return;
 	free(ix->nodes);
 	free(ix->newest);
+	free(ix->n_hosts);
 	free(ix);
 }
 
@@ -91,6 +94,7 @@ void claim_index_add(struct claim_index *ix, uint32_t at, enum claim_index_by by
 	if (*newest)
 		ix->nodes[*newest - 1].newer = number;
 	*newest = number + 1;
+	ix->n_hosts[hash & ix->mask] += by == CLAIM_BY_HOSTS;
 }
 
 void claim_index_remove(struct claim_index *ix, uint32_t at)
@@ -106,6 +110,7 @@ void claim_index_remove(struct claim_index *ix, uint32_t at)
 			ix->nodes[node->newer].older = node->older;
 		if (node->older != CLAIM_INDEX_NONE)
 			ix->nodes[node->older].newer = node->newer;
+		ix->n_hosts[node->hash & ix->mask] -= by == CLAIM_BY_HOSTS;
 		node->is_used = 0;
 	}
 }
@@ -138,8 +143,16 @@ uint32_t claim_index_claim(uint32_t entry)
 	return entry / CLAIM_INDEX_KINDS;
 }
 
+int claim_index_may_have_hosts(const struct claim_index *ix, const struct flow_key *key)
+{
+	struct flow_key k;
+
+	claim_index_key(&k, CLAIM_BY_HOSTS, key);
+	return ix->n_hosts[hash_of(ix, CLAIM_BY_HOSTS, &k) & ix->mask] != 0;
+}
+
 size_t claim_index_memory_bytes(const struct claim_index *ix)
 {
 	return sizeof(*ix) + ix->n_nodes * sizeof(*ix->nodes) +
-	       (ix->mask + (size_t)1) * sizeof(*ix->newest);
+	       (ix->mask + (size_t)1) * (sizeof(*ix->newest) + sizeof(*ix->n_hosts));
 }

@@ -31,6 +31,8 @@ uint32_t claim_index_first(const struct claim_index *ix, enum claim_index_by by,
 			   const struct flow_key *key);
 uint32_t claim_index_next(const struct claim_index *ix, uint32_t entry);
 uint32_t claim_index_claim(uint32_t entry);
+/* 0: no claim is between these hosts, for sure. Quick, for the many flows that nobody announced. */
+int claim_index_may_have_hosts(const struct claim_index *ix, const struct flow_key *key);
 size_t claim_index_memory_bytes(const struct claim_index *ix);
 
 /* What a key of this kind is made of; the ends in order. 0, or -1 when this kind has no key of it: no port. */

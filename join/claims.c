@@ -353,11 +353,9 @@ static void index_by(struct claims *c, uint32_t at, enum claim_index_by by,
 /* The key as the wire shows it when exactly one end is behind a NAT and the datagram came out of it. */
 static int public_key(struct flow_key *out, const struct flow_key *key, const uint8_t sender_ip[16])
 {
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
 	int src = is_private(key->src_ip), dst = is_private(key->dst_ip);
-	int sender_family = memcmp(sender_ip, mapped, sizeof(mapped)) ? 6 : 4;
 
-	if (src == dst || is_private(sender_ip) || sender_family != key->family)
+	if (src == dst || is_private(sender_ip))
 		return 0;
 	*out = *key;
 	memcpy(src ? out->src_ip : out->dst_ip, sender_ip, sizeof(out->src_ip));
@@ -997,17 +995,14 @@ uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t
 	*how = 0;
 	if (!table_count(c->table))
 		return TABLE_NONE;
-	/* nearly every flow: nobody claims anything between its hosts */
-	knows_hosts = claim_index_key(&k, CLAIM_BY_HOSTS, key) == 0 &&
-		      claim_index_first(c->index, CLAIM_BY_HOSTS, &k) != CLAIM_INDEX_NONE;
-	if (knows_hosts) {
-		table_key(&k, key);
-		at = table_find(c->table, &k);
-		if (at != TABLE_NONE && is_alive(entry_at(c, at), first_utc_us, last_utc_us)) {
-			if (claims_at(c, at)->provenance != CLAIM_FROM_STRANGER)
-				return at;
-			strangers = at; /* unless somebody else's fits */
-		}
+	knows_hosts = claim_index_may_have_hosts(c->index, key);
+	table_key(&k, key);
+	at = knows_hosts ? table_find(c->table, &k) : TABLE_NONE;
+	if (at != TABLE_NONE && is_alive(entry_at(c, at), first_utc_us, last_utc_us)) {
+		entry_at(c, at)->is_behind_nat = 0;
+		if (claims_at(c, at)->provenance != CLAIM_FROM_STRANGER)
+			return at;
+		strangers = at; /* unless somebody else's fits */
 	}
 	at = find_by(c, CLAIM_BY_NAT, key, first_utc_us, last_utc_us);
 	if (at != TABLE_NONE) {

@@ -269,6 +269,35 @@ static void a_full_ledger_loses_no_byte_and_hands_over_20000_a_second(void **sta
 	assert_int_equal(turns, 4); /* 65,536 in 20,000s */
 }
 
+static void counts_that_find_no_row_share_one(void **state)
+{
+	const struct ledger_counts start = {.starts = 1};
+	uint64_t starts = 0, rest = 0;
+	char name[64];
+
+	(void)state;
+	for (unsigned int i = 0; i < LEDGER_ROWS_MAX + 7; i++) {
+		struct ledger_who w = who(3, 14, name);
+
+		snprintf(name, sizeof(name), "name %u", i);
+		ledger_count(ledger, &w, &start);
+	}
+	assert_int_equal(ledger_crowded(ledger), 7);
+	do {
+		take();
+		for (size_t i = 0; i < n_rows; i++) {
+			starts += rows[i].starts;
+			if (rows[i].experiment == STORE_FOLDED) {
+				assert_string_equal(rows[i].application, LEDGER_OTHER);
+				assert_int_equal(rows[i].family, 6);
+				rest += rows[i].starts;
+			}
+		}
+	} while (n_rows);
+	assert_int_equal(starts, LEDGER_ROWS_MAX + 7);
+	assert_int_equal(rest, 7);
+}
+
 static void what_waits_is_found_again(void **state)
 {
 	const struct ledger_counts start = {.starts = 1};
@@ -305,13 +334,14 @@ static void values_go_into_eighths_of_a_doubling(void **state)
 	for (size_t i = 0; i < 6; i++)
 		ledger_measure(ledger, &w, HISTOGRAM_BYTES, cases[i].value);
 	ledger_measure(ledger, &w, HISTOGRAM_BYTES, 10001);
+	ledger_measure(ledger, &w, HISTOGRAM_BYTES, 10000);
 	ledger_measure(ledger, &w, HISTOGRAM_DURATION_MS, 20000);
 	take();
 	assert_int_equal(n_histograms, 7);
 	for (size_t i = 0; i < 6; i++) {
 		assert_int_equal(histograms[i].kind, HISTOGRAM_BYTES);
 		assert_int_equal(histograms[i].bin, cases[i].bin);
-		assert_int_equal(histograms[i].n, 1 + (i == 3));
+		assert_int_equal(histograms[i].n, i == 3 ? 3 : 1);
 		assert_int_equal(histograms[i].max, cases[i].value + (i == 3));
 	}
 	assert_int_equal(histograms[6].kind, HISTOGRAM_DURATION_MS);
@@ -358,6 +388,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_full_ledger_loses_no_byte_and_hands_over_20000_a_second, open_ledger,
 			close_ledger),
+		cmocka_unit_test_setup_teardown(counts_that_find_no_row_share_one, open_ledger,
+						close_ledger),
 		cmocka_unit_test_setup_teardown(what_waits_is_found_again, open_ledger,
 						close_ledger),
 		cmocka_unit_test_setup_teardown(values_go_into_eighths_of_a_doubling, open_ledger,
