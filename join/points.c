@@ -86,12 +86,40 @@ static uint32_t ago(const struct points *p, uint16_t minute)
 
 static void leave(const struct points *p, struct ring *r, uint32_t minutes_ago)
 {
-	uint32_t *flows;
+	uint32_t *flows = &r->flows[(p->minute - minutes_ago) % MINUTES];
 
-	if (minutes_ago >= MINUTES)
-		return;
-	flows = &r->flows[(p->minute - minutes_ago) % MINUTES];
-	*flows -= *flows > 0;
+	if (minutes_ago < MINUTES)
+		*flows -= *flows > 0;
+}
+
+static void enter(const struct points *p, struct ring *r, uint32_t minutes_ago)
+{
+	if (minutes_ago < MINUTES)
+		r->flows[(p->minute - minutes_ago) % MINUTES]++;
+}
+
+/* Put the way where it was seen `now` minutes ago by one of its points, `before` as it stood there so far. */
+static void move(struct points *p, const struct flow_points *way, uint8_t at, uint32_t before,
+		 uint32_t now)
+{
+	const uint16_t source = way->point[at].source;
+	struct pair *pair;
+
+	if (source < STORE_SOURCES_MAX) {
+		leave(p, &p->sources[source], before);
+		enter(p, &p->sources[source], now);
+	}
+	for (uint8_t i = 0; i < way->n; i++) {
+		const uint32_t other = ago(p, way->point[i].minute);
+
+		if (i == at || other >= MINUTES)
+			continue;
+		pair = find_pair(p, source, way->point[i].source);
+		if (!pair)
+			continue;
+		leave(p, &pair->ring, before > other ? before : other);
+		enter(p, &pair->ring, now > other ? now : other);
+	}
 }
 
 void points_see(struct points *p, struct flow_points *way, uint16_t source, uint32_t now_s)
@@ -109,30 +137,16 @@ void points_see(struct points *p, struct flow_points *way, uint16_t source, uint
 			return;
 	} else if (way->n < FLOW_POINTS) {
 		way->n++;
-	} else {
+	} else { /* forget the one not seen for longest */
 		at = 0;
 		for (uint8_t i = 1; i < FLOW_POINTS; i++) {
 			if (ago(p, way->point[i].minute) > ago(p, way->point[at].minute))
 				at = i;
 		}
-	}
-	if (source < STORE_SOURCES_MAX) {
-		leave(p, &p->sources[source], before);
-		p->sources[source].flows[minute % MINUTES]++;
-	}
-	for (uint8_t i = 0; i < way->n; i++) {
-		const uint32_t other = ago(p, way->point[i].minute);
-		struct pair *pair;
-
-		if (i == at || other >= MINUTES)
-			continue;
-		pair = find_pair(p, source, way->point[i].source);
-		if (!pair)
-			continue;
-		leave(p, &pair->ring, before > other ? before : other);
-		pair->ring.flows[(p->minute - other) % MINUTES]++;
+		move(p, way, at, ago(p, way->point[at].minute), MINUTES);
 	}
 	way->point[at] = (struct flow_point){.source = source, .minute = (uint16_t)minute};
+	move(p, way, at, before, 0);
 }
 
 static uint64_t sum(const struct ring *r)

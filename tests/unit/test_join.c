@@ -1080,6 +1080,28 @@ static void bytes_come_from_one_point(void **state)
 	world_close(w);
 }
 
+/* Three points of a way are remembered; one that is forgotten and comes back counts once. */
+static void more_points_than_are_remembered_count_once(void **state)
+{
+	static const uint16_t sources[] = {1, 2, 3, 4, 1, 2, 3, 4, 1};
+	struct world *w = world_open(NULL);
+	struct point_overlap o[8];
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < 9; i++)
+		see_plain(w, key_of(1, 1, 2, 2), 1000)->source = sources[i];
+	join_it(w);
+	n = join_overlaps(w->j, o, 8);
+	assert_int_equal(n, 3); /* of the three that are remembered */
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(o[i].flows, 1);
+		assert_int_equal(o[i].flows_a, 1);
+		assert_int_equal(o[i].flows_b, 1);
+	}
+	world_close(w);
+}
+
 /* As the two fibres of a passive tap are: neither sees anything twice. */
 static void two_points_may_see_one_way_each(void **state)
 {
@@ -1833,6 +1855,7 @@ int main(void)
 		cmocka_unit_test(a_strangers_exact_claim_is_worth_less_than_one_port),
 		cmocka_unit_test(who_does_not_mark_is_told_after_a_while),
 		cmocka_unit_test(bytes_come_from_one_point),
+		cmocka_unit_test(more_points_than_are_remembered_count_once),
 		cmocka_unit_test(two_points_may_see_one_way_each),
 		cmocka_unit_test(every_points_rows_are_regraded),
 		cmocka_unit_test(ordinary_flows_leave_first),
