@@ -42,7 +42,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					       .carrier = 1,
 					       .grade = 2,
 					       .experiment = 7,
-					       .activity = 3};
+					       .activity = 3,
+					       .src_site = 3,
+					       .dst_site = 1,
+					       .application = 2};
 	static sqlite3 *handle;
 	static char sql[FILTER_SQL_MAX];
 	char *text = malloc(size + 1), why[200];
@@ -55,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		sqlite3_exec(
 			handle,
 			"CREATE TABLE row AS SELECT 2 AS source, 1 AS direction, 6 AS family, 1 AS "
-			"carrier, 2 AS grade, 7 AS experiment, 3 AS activity",
+			"carrier, 2 AS grade, 7 AS experiment, 3 AS activity, 3 AS src_site, "
+			"1 AS dst_site, 2 AS application",
 			NULL, NULL, NULL);
 	}
 	memcpy(text, data, size);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "join/join.h"
 #include "registry/keeper.h"
 #include "store/store.h"
 #include "web/address.h"
@@ -24,7 +25,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct registry_keeper_config rc = {0};
 	struct store_config sc;
+	struct join_config jc = {.flows_max = 1024, .claims_max = 1024};
 	struct bucket *b = bucket_new(NOW_UTC_S - 1, 1, 0, 0);
+	struct heard heard = {.heard_utc_us = (NOW_UTC_S - 1) * US_PER_S};
+	struct seen seen = {.first_utc_us = (NOW_UTC_S - 1) * US_PER_S,
+			    .last_utc_us = (NOW_UTC_S - 1) * US_PER_S + 1};
 
 	log_open(LOG_LEVEL_ERROR, 0);
 	store_config_default(&sc);
@@ -38,6 +43,30 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		.key = {store_source_id(api.store, "eth1", SOURCE_CAPTURE), DIRECTION_IN, 6,
 			CARRIER_LABEL, GRADE_REGISTERED, 3, 14},
 		.value = {1, 1500, 1486, 1, 0, 1}};
+	if (join_open(&api.join, &jc, api.store))
+		abort();
+	seen.key = (struct flow_key){.src_ip = {0x20, 1},
+				     .dst_ip = {0x20, 2},
+				     .src_port = 1,
+				     .dst_port = 2,
+				     .protocol = 6,
+				     .family = 6};
+	seen.packets = seen.samples = 1;
+	seen.bytes = 1500;
+	seen.ip_bytes = 1486;
+	seen.source = b->rows[0].key.source;
+	seen.direction = DIRECTION_IN;
+	seen.tag = (struct packet_tag){
+		.tag = {3, 14}, .carrier = CARRIER_LABEL, .grade = GRADE_REGISTERED};
+	heard.firefly = (struct firefly){.state = FIREFLY_END,
+					 .key = seen.key,
+					 .tag = {3, 14},
+					 .start_utc_us = seen.first_utc_us,
+					 .end_utc_us = seen.last_utc_us,
+					 .current_utc_us = seen.last_utc_us,
+					 .application = "x"};
+	if (join_second(api.join, b, &seen, 1, &heard, 1))
+		abort();
 	live_add(api.live, b);
 	store_put(api.store, b);
 	return 0;
