@@ -86,7 +86,7 @@ export class LayerChart {
     this.bar = el("div", { class: "error-bar", hidden: true });
     this.said = el("p", { class: "unseen", "aria-live": "polite" });
     this.element = el("div", {
-      class: "chart stales",
+      class: "chart",
       tabindex: 0,
       role: "group",
       "aria-label": `${label}. Left and right arrow keys read out one bucket${zoom ? ", plus and minus zoom" : ""}.`,

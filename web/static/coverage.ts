@@ -27,7 +27,7 @@ export class Coverage {
     this.panel = new Panel(shell, {
       id: "coverage",
       title: "Coverage",
-      kind: "coverage stales",
+      kind: "coverage",
       is_table: true,
       body: [this.bar, this.floor, this.sentence, this.table.element, this.families],
       sheet: () => this.sheet(),

@@ -58,7 +58,6 @@ export class HealthPage extends Page {
       new Panel(shell, {
         id,
         title,
-        kind: "stales",
         is_table: true,
         body,
         sheet: () => this.answer && sheet(this.answer),
@@ -72,18 +71,18 @@ export class HealthPage extends Page {
     this.element.append(
       el("section", { class: "panel stales" }, this.status, this.reasons),
       this.panels.inputs.element,
-      el("span", { id: "loss" }),
       this.panels.rejects.element,
-      el("span", { id: "registry" }),
-      el("span", { id: "database" }),
-      el("span", { id: "clock" }),
       this.panels.observer.element,
       this.panels.events.element,
     );
   }
 
   override health(h: HealthAnswer, offset_s: number): void {
-    const first = !this.answer;
+    if (!this.answer) {
+      // places for links to go to, once what is above them has its height
+      this.panels.rejects.element.prepend(el("span", { id: "loss" }));
+      for (const id of ["registry", "database", "clock"]) this.panels.observer.element.prepend(el("span", { id }));
+    }
     this.answer = h;
     const now_s = seconds(h.now);
     this.past.push({ at_s: now_s, received: new Map(h.sources.map(s => [s.name, s.received])) });
@@ -127,9 +126,6 @@ export class HealthPage extends Page {
     this.panels.rejects.show({ unit: "", range: since, json: JSON_AT });
     this.panels.observer.show({ unit: `version ${h.process.version}`, range: dateTime(now_s), json: JSON_AT });
     this.panels.events.show({ unit: "", range: "newest first", json: JSON_AT });
-    if (first && location.hash)
-      // now the sections have their heights
-      document.getElementById(location.hash.slice(1))?.scrollIntoView();
   }
 
   private inputRow(s: Source, now_s: number): Row {

@@ -5,7 +5,6 @@ import reading from "../../docs/reading.md";
 import { el } from "./dom.js";
 import { anchor, markdown } from "./markdown.js";
 import { Page, type Shell } from "./page.js";
-import type { View } from "./view.js";
 
 const DOCUMENTS: readonly [string, string][] = [
   ["page.md", page],
@@ -31,10 +30,6 @@ export class HelpPage extends Page {
       el("nav", { class: "panel contents", "aria-label": "Contents" }, contents),
       el("section", { class: "panel" }, body),
     );
-  }
-
-  override show(_view: View, before: View | null): void {
-    if (!before && location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
   }
 }
 

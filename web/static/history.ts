@@ -73,6 +73,7 @@ export class HistoryPage extends Page {
   private readonly note_at = el("input", { type: "datetime-local", id: "note-at", step: 1, required: true });
   private readonly note_words = el("input", { id: "note-words", maxlength: 60, required: true, placeholder: "data challenge" });
   private readonly note_form: HTMLFormElement;
+  private readonly note_button = el("button", { type: "button", title: "Write a note at a time" }, "Note");
   private readonly totals: Panel;
   private readonly table: LiveTable;
   private readonly gradesPanel: Panel;
@@ -101,7 +102,7 @@ export class HistoryPage extends Page {
       kind: "traffic",
       body: [this.legend.element, this.chart.element, this.sentence, this.notes, this.note_form],
       sheet: () => this.past && layerSheet(this.past.layers, this.past, shell.view.unit),
-      painting: width => this.chart.painting(width),
+      painting: width => this.legend.painting(width, this.chart.painting(width)),
     });
     this.table = new LiveTable("Totals of the range", [
       { name: "What" },
@@ -116,7 +117,7 @@ export class HistoryPage extends Page {
     this.totals = new Panel(shell, {
       id: "totals",
       title: "Totals",
-      kind: "totals stales",
+      kind: "totals",
       is_table: true,
       body: [this.table.element],
       sheet: () => this.sheet(),
@@ -127,7 +128,7 @@ export class HistoryPage extends Page {
       kind: "tagged",
       body: [this.gradesLegend.element, this.gradesChart.element],
       sheet: () => this.grades && layerSheet(this.grades.layers, this.grades, "bytes"),
-      painting: width => this.gradesChart.painting(width),
+      painting: width => this.gradesLegend.painting(width, this.gradesChart.painting(width)),
     });
     this.element.append(
       el("h1", { class: "unseen" }, "History"),
@@ -162,6 +163,7 @@ export class HistoryPage extends Page {
     );
     on(this.compare, "change", () => this.shell.choose({ compare: this.compare.checked }));
     on(this.later, "click", () => this.move(1));
+    on(this.note_button, "click", () => this.openNote());
     return el(
       "div",
       { class: "controls" },
@@ -175,7 +177,7 @@ export class HistoryPage extends Page {
         button("‹ Earlier", "One span earlier", () => this.move(-1)),
         this.later,
         button("Zoom out", "Twice the span (key − in the chart)", () => this.move(0, 2)),
-        button("Note", "Write a note at a time", () => this.openNote()),
+        this.note_button,
       ),
     );
   }
@@ -247,6 +249,7 @@ export class HistoryPage extends Page {
     if (!Number.isFinite(note.at_s) || !note.words) return;
     this.note_form.hidden = true;
     this.note_words.value = "";
+    this.note_button.focus();
     this.shell.choose({ notes: [...this.shell.view.notes, note].sort((a, b) => a.at_s - b.at_s) });
   }
 
@@ -256,7 +259,10 @@ export class HistoryPage extends Page {
     this.notes.replaceChildren(
       ...notes.map(note => {
         const gone = el("button", { type: "button", class: "bare", "aria-label": `Remove the note ${note.words}` }, "✕");
-        on(gone, "click", () => this.shell.choose({ notes: notes.filter(n => n !== note) }));
+        on(gone, "click", () => {
+          this.shell.choose({ notes: notes.filter(n => n !== note) });
+          this.note_button.focus();
+        });
         return el("li", {}, el("span", { class: "quiet" }, `${dateMinute(note.at_s)} ${zone(note.at_s)}`), ` ${note.words} `, gone);
       }),
     );

@@ -1,14 +1,18 @@
 // The legend above a chart: what is which colour and how much it is; and the way to see only that.
 
-import type { Theme } from "./colour.js";
+import { INK, QUIET, type Theme } from "./colour.js";
 import { el, on, set, text } from "./dom.js";
 import { condition, withCondition } from "./filter.js";
 import type { Head } from "./layers.js";
 import type { Shell } from "./page.js";
-import { swatch } from "./texture.js";
+import type { Painting } from "./panel.js";
+import { swatch, tile } from "./texture.js";
+
+const ROW = 22;
+const FONT = "12px Inter, system-ui, sans-serif";
 
 export class Legend {
-  readonly element = el("div", { class: "legend stales", role: "group", "aria-label": "Legend: filter, isolate, hide" });
+  readonly element = el("div", { class: "legend", role: "group", "aria-label": "Legend: filter, isolate, hide" });
   private heads: readonly Head[] = [];
 
   constructor(
@@ -40,6 +44,48 @@ export class Legend {
       const words = chip.lastElementChild;
       if (words) text(words, amount(head));
     });
+  }
+
+  /** The legend over the picture that it explains, for an image. */
+  painting(width: number, picture: Painting): Painting {
+    const { heads, theme } = this;
+    const shown = heads.filter(h => !this.shell.view.hide.includes(h.id));
+    const measure = document.createElement("canvas").getContext("2d");
+    const amounts = new Map(
+      heads.map((h, i) => [h.id, this.element.children[i]?.lastElementChild?.textContent ?? ""]),
+    );
+    if (measure) measure.font = FONT;
+    const wide = (words: string): number => measure?.measureText(words).width ?? 0;
+    let [x, y] = [0, 0];
+    const places = shown.map(head => {
+      const amount = amounts.get(head.id) ?? "";
+      const needed = 18 + wide(head.name) + 8 + wide(amount) + 18;
+      if (x > 0 && x + needed > width) [x, y] = [0, y + ROW];
+      const place = { head, amount, x, y };
+      x += needed;
+      return place;
+    });
+    const height = y + ROW + 6;
+    return {
+      height: height + picture.height,
+      draw(ctx) {
+        ctx.font = FONT;
+        for (const { head, amount, x, y } of places) {
+          const look = head.paint(theme);
+          ctx.fillStyle =
+            look.texture === "plain" ? look.colour : (ctx.createPattern(tile(look, 1, null), "repeat") ?? look.colour);
+          ctx.fillRect(x, y + 3, 12, 12);
+          ctx.fillStyle = INK[theme];
+          ctx.fillText(head.name, x + 18, y + 13);
+          ctx.fillStyle = QUIET[theme];
+          ctx.fillText(amount, x + 18 + wide(head.name) + 8, y + 13);
+        }
+        ctx.save();
+        ctx.translate(0, height);
+        picture.draw(ctx);
+        ctx.restore();
+      },
+    };
   }
 
   private make(heads: readonly Head[]): void {

@@ -32,6 +32,7 @@ import {
 
 const STALE_S = 5;
 const SAID_MS = 5000;
+const HASH_TRIES = 50;
 
 /** A page is added here (page.ts says how): address, name in the navigation, its class. The digit keys follow. */
 const PAGES: readonly { path: string; name: string; Page: new (shell: Shell) => Page }[] = [
@@ -260,6 +261,14 @@ class Application implements Shell {
     this.page?.setPaused(this.paused);
     this.apply(null);
     void this.poll();
+    this.scrollToHash(HASH_TRIES);
+  }
+
+  /** The address names a panel: as soon as it is there and shown, once. */
+  private scrollToHash(tries: number): void {
+    const target = document.getElementById(location.hash.slice(1));
+    if (target?.getClientRects().length) target.scrollIntoView();
+    else if (location.hash && tries) setTimeout(() => this.scrollToHash(tries - 1), 100);
   }
 
   private noSuchPage(): HTMLElement {

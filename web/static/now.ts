@@ -40,6 +40,7 @@ export class NowPage extends Page {
   private paused = false;
   private failures = 0;
   private reload = 0; // timer; 0 none
+  private showing_empty: Recent | null = null; // whose emptiness is explained
   private frame = 0;
   private waiting: Tick[] = []; // seconds of the stream that the observer is asked to filter
   private asking = false;
@@ -269,7 +270,7 @@ export class NowPage extends Page {
   // --- what is shown --------------------------------------------------------------------------------------
 
   private say(words: string): void {
-    this.problem.textContent = words;
+    if (this.problem.textContent !== words) this.problem.textContent = words;
     this.problem.hidden = !words;
   }
 
@@ -299,16 +300,41 @@ export class NowPage extends Page {
     );
   }
 
+  private showEmpty(recent: Recent): void {
+    const { health } = this.shell;
+    this.empty.hidden = false;
+    if (this.showing_empty === recent) return;
+    if (recent.filter) {
+      this.showing_empty = recent;
+      this.empty.replaceChildren(
+        el(
+          "section",
+          { class: "panel" },
+          el("h2", {}, "No such traffic"),
+          el("p", {}, `The filter is understood; nothing in the ${rangeWords(recent.range)} matches it.`),
+          el(
+            "p",
+            { class: "odd" },
+            el("a", { href: this.shell.address("/", { filter: "" }) }, "Everything now"),
+            el("a", { href: this.shell.address("/history", { range: "30d" }) }, "The filter over 30 days"),
+          ),
+        ),
+      );
+    } else if (health) {
+      this.showing_empty = recent;
+      this.empty.replaceChildren(recipes(health.sources.filter(s => !s.parent)));
+    }
+  }
+
   private draw(at_once = false): void {
     const { recent } = this;
     const { view, health } = this.shell;
     if (!recent || (this.paused && !at_once) || !this.arrived_ms) return;
-    const nothing_seen = !recent.total().value && !recent.filter;
-    if (nothing_seen && this.empty.hidden)
-      this.empty.replaceChildren(recipes((health?.sources ?? []).filter(s => !s.parent)));
-    this.empty.hidden = !nothing_seen;
+    const nothing_seen = !recent.total().value;
     this.full.hidden = nothing_seen;
-    if (nothing_seen) return;
+    if (nothing_seen) return this.showEmpty(recent);
+    this.showing_empty = null;
+    this.empty.hidden = true;
     const silent_ms = performance.now() - this.arrived_ms;
     const to_s = recent.newest_s + (silent_ms > SILENCE_MS ? Math.floor(silent_ms / 1000) : 0);
     const [words, params] = [this.words(), this.params()];
@@ -318,7 +344,7 @@ export class NowPage extends Page {
       recent,
       this.coverage,
       sources.length === 1 ? sources[0] : sources.find(s => s.name === source),
-      health?.sources.some(s => s.kind === "firefly_input") ?? false,
+      !recent.filter && (health?.sources.some(s => s.kind === "firefly_input") ?? false),
     );
     const layers = this.traffic.show(recent, view, to_s, words, params);
     this.odd.show(recent, layers, this.coverage, this.random);

@@ -1,5 +1,5 @@
 // A panel: one answer with its title, what it is measured in, when, and how sure it is; and behind its menu
-// the same as a table, CSV, JSON, a picture and a link.
+// the same as a table, CSV, JSON, a picture and a link. It is grey while nothing new comes.
 
 import { el, on, set, text } from "./dom.js";
 import { isoSecond } from "./view.js";
@@ -99,7 +99,7 @@ export class Panel {
     this.table = el("div", { class: "scroll tall sheet", tabindex: 0, role: "region", "aria-label": `${title} as a table`, hidden: true });
     this.element = el(
       "section",
-      { class: `panel ${parts.kind ?? ""}`.trim(), id, "aria-labelledby": `${id}-title` },
+      { class: `panel stales ${parts.kind ?? ""}`.trim(), id, "aria-labelledby": `${id}-title` },
       el(
         "div",
         { class: "head" },

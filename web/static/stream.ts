@@ -19,7 +19,7 @@ export class Stream {
   private closed = false;
   private timer = 0;
 
-  /** The first tick is the one after `last_second`, as far as the observer still holds it. */
+  /** The first tick is the one after `last_second`, as far as the observer still holds it; NaN: the newest. */
   constructor(
     last_second: number,
     private readonly events: StreamEvents,
@@ -52,7 +52,10 @@ export class Stream {
 
   private async read(): Promise<void> {
     const response = await fetch("/api/v1/stream", {
-      headers: { Accept: "text/event-stream", "Last-Event-ID": String(this.last_second) },
+      headers: {
+        Accept: "text/event-stream",
+        ...(Number.isNaN(this.last_second) ? {} : { "Last-Event-ID": String(this.last_second) }),
+      },
       cache: "no-store",
       signal: this.controller.signal,
     });

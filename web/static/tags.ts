@@ -54,7 +54,7 @@ export class Tags {
     this.panel = new Panel(shell, {
       id: "tags",
       title: "Tags",
-      kind: "tags stales",
+      kind: "tags",
       is_table: true,
       body: [this.table.element, this.fold, this.note],
       sheet: () => this.sheet(),

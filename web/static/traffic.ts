@@ -32,7 +32,7 @@ export class Traffic {
       kind: "traffic",
       body: [this.legend.element, this.chart.element, this.sentence],
       sheet: () => this.drawn && layerSheet(this.drawn.layers, this.drawn.recent.buckets(), this.drawn.recent.unit),
-      painting: width => this.chart.painting(width),
+      painting: width => this.legend.painting(width, this.chart.painting(width)),
     });
     this.element = this.panel.element;
   }
