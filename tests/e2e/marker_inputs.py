@@ -264,8 +264,11 @@ def scan():
             conf = net.dir + "/marker.yaml"
             text = open(conf).read()
             open(conf, "w").write(change(text))
+            read = lambda: sum(open(net.dir + "/log").read().count(w) for w in ("configuration read again", "reload: the old", "reload: back"))
+            n, end = read(), time.monotonic() + 5
             net.daemon.send_signal(signal.SIGHUP)
-            time.sleep(0.5)
+            while read() == n and time.monotonic() < end:
+                time.sleep(0.01)
 
         def tags_on(port):
             cap = net.capture()
@@ -323,8 +326,12 @@ def scan():
             skip("a unit's connections", "no cgroup2 file system to make one in")
         for s in old:
             s.close()
-        time.sleep(1.8)
-        left = [f for f in net.status()["flows"] if f["src_port"] >= 20000 and f["src_port"] < 21000]
+        end = time.monotonic() + 5  # a second's linger
+        while True:
+            left = [f for f in net.status()["flows"] if f["src_port"] >= 20000 and f["src_port"] < 21000]
+            if not left or time.monotonic() > end:
+                break
+            time.sleep(0.05)
         check(left == [], "flows end with their connections", len(left))
         server.close(), other.close()
 
