@@ -16,11 +16,18 @@
 struct waiting {
 	uint64_t hash;
 	struct observation o;
+	/* packets come in trains: those right behind it that belong to the same record */
+	uint32_t n_more;
+	uint64_t packets, bytes, ip_bytes;
+	double bytes_variance;
+	int64_t last_utc_us;
+	uint32_t label;
+	uint8_t tcp_flags;
 };
 struct seen_table {
 	uint64_t secret[2];
 	uint32_t max, n;
-	uint64_t added; /* observations, of this second */
+	uint64_t added; /* to the queue, of this second */
 	uint64_t not_followed;
 	struct glimpses *glimpses;
 	struct waiting queue[QUEUE]; /* the newest of them */
@@ -84,14 +91,13 @@ static uint32_t *place_of(struct seen_table *t, uint64_t hash, uint32_t probe)
 	return &t->places[(hash + probe) % PLACES];
 }
 
-static int belongs(const struct seen *s, const struct observation *o)
+static int same_cell(const struct packet_tag *a, const struct packet_tag *b)
 {
-	return memcmp(&s->key, &o->key, sizeof(s->key)) == 0 &&
-	       s->tag.tag.experiment == o->tag.tag.experiment &&
-	       s->tag.tag.activity == o->tag.tag.activity && s->source == o->source &&
-	       s->tag.carrier == o->tag.carrier && s->tag.grade == o->tag.grade;
+	return a->tag.experiment == b->tag.experiment && a->tag.activity == b->tag.activity &&
+	       a->carrier == b->carrier && a->grade == b->grade;
 }
 
+/* NULL: there is no place for it. */
 static struct seen *find(struct seen_table *t, const struct waiting *w)
 {
 	const uint32_t mark = mark_of(w->hash);
@@ -112,30 +118,63 @@ static struct seen *find(struct seen_table *t, const struct waiting *w)
 					   .tag = w->o.tag};
 			return s;
 		}
-		if ((*place & 0xFFFF0000) == mark && belongs(s, &w->o))
+		if ((*place & 0xFFFF0000) == mark && s->source == w->o.source &&
+		    same_cell(&s->tag, &w->o.tag) &&
+		    memcmp(&s->key, &w->o.key, sizeof(s->key)) == 0)
 			return s;
 	}
 	return NULL;
 }
 
+static double variance(const struct observation *o)
+{
+	const double bytes = o->frame_bytes;
+
+	return (double)o->weight * (o->weight - 1.0) * bytes * bytes;
+}
+
 static void add(struct seen_table *t, const struct waiting *w)
 {
 	const struct observation *o = &w->o;
-	const double bytes = o->frame_bytes;
 	struct seen *s = find(t, w);
 
 	if (!s) {
-		t->not_followed += o->weight;
+		t->not_followed += o->weight + (w->n_more ? w->packets : 0);
 		return;
 	}
 	s->last_utc_us = o->utc_us;
 	s->packets += o->weight;
 	s->bytes += (uint64_t)o->weight * o->frame_bytes;
 	s->ip_bytes += (uint64_t)o->weight * o->ip_bytes;
-	s->bytes_variance += (double)o->weight * (o->weight - 1.0) * bytes * bytes;
-	s->samples++;
+	s->bytes_variance += variance(o);
+	s->samples += 1 + w->n_more;
 	s->label = o->label;
 	s->tcp_flags |= o->tcp_flags;
+	if (!w->n_more)
+		return;
+	s->last_utc_us = w->last_utc_us;
+	s->packets += w->packets;
+	s->bytes += w->bytes;
+	s->ip_bytes += w->ip_bytes;
+	s->bytes_variance += w->bytes_variance;
+	s->label = w->label;
+	s->tcp_flags |= w->tcp_flags;
+}
+
+static void couple(struct waiting *w, const struct observation *o)
+{
+	if (!w->n_more++) {
+		w->packets = w->bytes = w->ip_bytes = 0;
+		w->bytes_variance = 0;
+		w->tcp_flags = 0;
+	}
+	w->packets += o->weight;
+	w->bytes += (uint64_t)o->weight * o->frame_bytes;
+	w->ip_bytes += (uint64_t)o->weight * o->ip_bytes;
+	w->bytes_variance += variance(o);
+	w->last_utc_us = o->utc_us;
+	w->label = o->label;
+	w->tcp_flags |= o->tcp_flags;
 }
 
 /* The place has come: ask for the record that it probably is. */
@@ -149,12 +188,19 @@ static void look_ahead(struct seen_table *t, const struct waiting *w)
 
 void seen_add(struct seen_table *t, const struct observation *o)
 {
-	struct waiting *w = &t->queue[t->added % QUEUE];
+	struct waiting *w = &t->queue[(t->added - 1) % QUEUE];
 
 	glimpses_offer(t->glimpses, o);
+	if (t->added && w->o.source == o->source && same_cell(&w->o.tag, &o->tag) &&
+	    memcmp(&w->o.key, &o->key, sizeof(o->key)) == 0) {
+		couple(w, o);
+		return;
+	}
+	w = &t->queue[t->added % QUEUE];
 	if (t->added >= QUEUE)
 		add(t, w);
 	w->o = *o;
+	w->n_more = 0;
 	w->hash = hash_of(t, o);
 	__builtin_prefetch(place_of(t, w->hash, 0), 1);
 	if (t->added >= AHEAD)

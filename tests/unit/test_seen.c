@@ -74,6 +74,64 @@ static void packets_of_a_flow_add_up(void **state)
 	seen_close(t);
 }
 
+/* Trains of packets, singles and weights in any order: each flow's sums are those of its packets. */
+static void trains_add_up(void **state)
+{
+	struct seen_table *t = seen_open(SEEN_MAX);
+	struct seen expected[50] = {0}, *seen;
+	uint32_t random = 1;
+	size_t n, length;
+
+	(void)state;
+	for (uint32_t i = 0; i < 100000; i += (uint32_t)length) {
+		struct observation o = packet(random % 50);
+
+		length = 1 + (random >> 8) % 7;
+		for (size_t k = 0; k < length; k++) {
+			struct seen *e = &expected[random % 50];
+
+			o.utc_us = 1700000000000000 + i + (uint32_t)k;
+			o.weight = 1 + (i + (uint32_t)k) % 3;
+			o.frame_bytes = 100 + (i + (uint32_t)k) % 1000;
+			o.ip_bytes = o.frame_bytes - 14;
+			o.label = i + (uint32_t)k;
+			o.tcp_flags = (uint8_t)(1 << k % 3);
+			if (!e->samples++)
+				e->first_utc_us = o.utc_us;
+			e->last_utc_us = o.utc_us;
+			e->packets += o.weight;
+			e->bytes += (uint64_t)o.weight * o.frame_bytes;
+			e->ip_bytes += (uint64_t)o.weight * o.ip_bytes;
+			e->bytes_variance +=
+				(double)o.weight * (o.weight - 1.0) * o.frame_bytes * o.frame_bytes;
+			e->label = o.label;
+			e->tcp_flags |= o.tcp_flags;
+			seen_add(t, &o);
+		}
+		random = random * 1664525 + 1013904223; /* Numerical Recipes' */
+	}
+	n = seen_take(t, &seen);
+	assert_int_equal(n, 50);
+	for (size_t i = 0; i < n; i++) {
+		const struct seen *e;
+		uint32_t flow;
+
+		memcpy(&flow, seen[i].key.src_ip + 12, sizeof(flow));
+		e = &expected[flow];
+		assert_int_equal(seen[i].first_utc_us, e->first_utc_us);
+		assert_int_equal(seen[i].last_utc_us, e->last_utc_us);
+		assert_int_equal(seen[i].packets, e->packets);
+		assert_int_equal(seen[i].bytes, e->bytes);
+		assert_int_equal(seen[i].ip_bytes, e->ip_bytes);
+		assert_true(seen[i].bytes_variance == e->bytes_variance);
+		assert_int_equal(seen[i].samples, e->samples);
+		assert_int_equal(seen[i].label, e->label);
+		assert_int_equal(seen[i].tcp_flags, e->tcp_flags);
+	}
+	free(seen);
+	seen_close(t);
+}
+
 /* Every record lies in one cell of the rows: what changes the cell makes another record. */
 static void another_cell_is_another_record(void **state)
 {
@@ -162,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packets_of_a_flow_add_up),
+		cmocka_unit_test(trains_add_up),
 		cmocka_unit_test(another_cell_is_another_record),
 		cmocka_unit_test(a_flood_of_flows_is_bounded_and_counted),
 		cmocka_unit_test(the_list_of_what_is_heard_is_bounded),
