@@ -58,7 +58,7 @@ struct claims {
 	uint8_t (*relays)[16];
 	size_t n_relays;
 	struct scitag_set registered;
-	uint64_t begun, joined, superseded, expired, evicted, duplicates;
+	struct claims_status status; /* but for what is asked elsewhere */
 };
 
 /* --- open and close ----------------------------------------------------------------------------- */
@@ -329,7 +329,7 @@ static int make_room(struct claims *c, enum claim_provenance provenance, claim_o
 
 	if (table_count(c->table) < table_max(c->table))
 		return 1;
-	c->evicted++; /* if not another, then the one that finds no room */
+	c->status.evicted++; /* if not another, then the one that finds no room */
 	for (unsigned int i = 0; i < classes; i++) {
 		uint32_t oldest = table_oldest(c->table, i);
 
@@ -416,7 +416,7 @@ static uint32_t begin(struct claims *c, const struct flow_key *ordered, const st
 	};
 	memcpy(e->claim.sender_ip, h->sender_ip, sizeof(h->sender_ip));
 	add_to_index(c, at);
-	c->begun++;
+	c->status.begun++;
 	return at;
 }
 
@@ -746,7 +746,7 @@ static void take_copy(struct claims *c, uint32_t at, const struct heard *h,
 	struct claim copy = e->claim;
 	int64_t said = said_utc_us(&h->firefly);
 
-	c->duplicates++;
+	c->status.duplicates++;
 	e->claim.duplicates++;
 	memcpy(copy.sender_ip, h->sender_ip, sizeof(copy.sender_ip));
 	copy.provenance = (uint8_t)provenance;
@@ -829,7 +829,7 @@ uint32_t claims_hear(struct claims *c, const struct heard *h, claim_over over, v
 			return at;
 		break;
 	case REPLACE:
-		c->superseded += claims_at(c, at)->state == CLAIM_OPEN;
+		c->status.superseded += claims_at(c, at)->state == CLAIM_OPEN;
 		let_go(c, at, CLAIM_SUPERSEDED, over, arg);
 		at = TABLE_NONE;
 		break;
@@ -867,7 +867,7 @@ void claims_tick(struct claims *c, int64_t now_utc_us, claim_over over, void *ar
 
 			if (until > now_utc_us)
 				break;
-			c->expired += (uint64_t)is_open;
+			c->status.expired += (uint64_t)is_open;
 			let_go(c, at, CLAIM_EXPIRED, over, arg);
 			left--;
 		}
@@ -887,7 +887,7 @@ void claims_joined(struct claims *c, uint32_t at, int64_t last_seen_utc_us)
 		return;
 	}
 	e->claim.joined = 1;
-	c->joined++;
+	c->status.joined++;
 	if (e->is_behind_nat && e->claim.provenance == CLAIM_FROM_STRANGER) {
 		/* the wire shows its sender's address as an end of the flow */
 		e->claim.provenance = CLAIM_FROM_END;
@@ -1026,23 +1026,17 @@ uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t
 
 /* --- handing over ------------------------------------------------------------------------------- */
 
-int claims_take(struct claims *c, int64_t now_utc_s, struct claim_row **rows, size_t *n_rows,
+int claims_take(struct claims *c, struct claim_row **rows, size_t *n_rows,
 		struct histogram_row **histograms, size_t *n_histograms)
 {
-	(void)now_utc_s;
 	return ledger_take(c->ledger, rows, n_rows, histograms, n_histograms);
 }
 
-void claims_status(const struct claims *c, uint32_t *count, uint64_t *begun, uint64_t *joined,
-		   uint64_t *superseded, uint64_t *expired, uint64_t *evicted, uint64_t *duplicates)
+void claims_status(const struct claims *c, struct claims_status *out)
 {
-	*count = table_count(c->table);
-	*begun = c->begun;
-	*joined = c->joined;
-	*superseded = c->superseded;
-	*expired = c->expired;
-	*evicted = c->evicted;
-	*duplicates = c->duplicates;
+	*out = c->status;
+	out->count = table_count(c->table);
+	out->crowded = ledger_crowded(c->ledger);
 }
 
 size_t claims_memory_bytes(const struct claims *c)

@@ -53,13 +53,18 @@ uint64_t claim_bytes(const struct claim *c);
 int64_t claim_duration_us(const struct claim *c);
 double claim_bytes_per_s(const struct claim *c);
 
-/* Move out the rows of this second: claims by minute (of now and of the past), histograms. malloc'd. */
-int claims_take(struct claims *c, int64_t now_utc_s, struct claim_row **rows, size_t *n_rows,
+/* Move out what is to be stored: rows of claims (of this second, and of minutes of the past) and histograms.
+ * malloc'd, NULL when there are none. 0 or -ENOMEM with everything kept. */
+int claims_take(struct claims *c, struct claim_row **rows, size_t *n_rows,
 		struct histogram_row **histograms, size_t *n_histograms);
 
-void claims_status(const struct claims *c, uint32_t *count, uint64_t *begun, uint64_t *joined,
-		   uint64_t *superseded, uint64_t *expired, uint64_t *evicted,
-		   uint64_t *duplicates);
+struct claims_status {
+	uint32_t count;
+	uint64_t begun, joined, superseded, expired, evicted;
+	uint64_t duplicates;
+	uint64_t crowded; /* times that what was to be booked found no row of its own */
+};
+void claims_status(const struct claims *c, struct claims_status *out);
 size_t claims_memory_bytes(const struct claims *c); /* reserved */
 
 #endif

@@ -734,8 +734,7 @@ static int hand_over(struct join *j, struct bucket *b)
 		err = -ENOMEM;
 	if (flows_take_labels(j->flows, &b->label_flows, &b->n_label_flows))
 		err = -ENOMEM;
-	if (claims_take(j->claims, b->start_utc_s, &claims, &n_claims, &b->histograms,
-			&b->n_histograms))
+	if (claims_take(j->claims, &claims, &n_claims, &b->histograms, &b->n_histograms))
 		return -ENOMEM;
 	grown = n_claims ? realloc(b->claims, (b->n_claims + n_claims) * sizeof(*grown)) : NULL;
 	if (grown) {
@@ -1001,6 +1000,7 @@ int join_address(struct join *j, const uint8_t ip[16], struct site_info *out)
 void join_status(struct join *j, struct join_status *out)
 {
 	const size_t rows_bytes = ROW_CLASSES * JOIN_FLOW_ROWS_PER_S * sizeof(struct flow_row);
+	struct claims_status claims;
 	size_t both;
 
 	pthread_mutex_lock(&j->lock);
@@ -1015,9 +1015,15 @@ void join_status(struct join *j, struct join_status *out)
 		.flow_rows_let_go = j->rows_let_go,
 	};
 	flows_status(j->flows, out);
-	claims_status(j->claims, &out->claims, &out->claims_begun, &out->claims_joined,
-		      &out->claims_superseded, &out->claims_expired, &out->claims_evicted,
-		      &out->duplicates);
+	claims_status(j->claims, &claims);
+	out->claims = claims.count;
+	out->claims_begun = claims.begun;
+	out->claims_joined = claims.joined;
+	out->claims_superseded = claims.superseded;
+	out->claims_expired = claims.expired;
+	out->claims_evicted = claims.evicted;
+	out->duplicates = claims.duplicates;
+	out->claims_crowded = claims.crowded;
 	both = agreement_memory_bytes() + regrade_memory_bytes(j->regrade) +
 	       pairs_memory_bytes(j->pairs) + senders_memory_bytes(j->senders) + rows_bytes +
 	       j->claims_max * sizeof(*j->claim_flows) + j->order_cap * sizeof(*j->order) +

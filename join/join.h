@@ -137,6 +137,7 @@ struct join_status {
 	uint64_t seen, seen_local; /* records; of these dropped as local */
 	uint64_t heard, heard_local, duplicates;
 	uint64_t claims_begun, claims_joined, claims_superseded, claims_expired, claims_evicted;
+	uint64_t claims_crowded; /* times that claimed bytes found no row of their own minute */
 	uint64_t flow_rows_kept, flow_rows_let_go; /* towards the database */
 };
 void join_status(struct join *j, struct join_status *out);

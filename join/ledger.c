@@ -42,7 +42,7 @@ struct ledger *ledger_open(void)
 		return NULL;
 	if (getrandom(l->key, sizeof(l->key), 0) != sizeof(l->key))
 		l->key[0] = (uint64_t)clock_mono_ns();
-	l->minute = INT64_MIN;
+	l->minute = -2; /* none yet */
 	memset(l->row_slots, 0xFF, sizeof(l->row_slots));
 	memset(l->histogram_slots, 0xFF, sizeof(l->histogram_slots));
 	return l;
@@ -74,7 +74,8 @@ static void turn_minute(struct ledger *l, int64_t heard_utc_us)
 {
 	int64_t minute = heard_utc_us / (60 * US_PER_S);
 
-	if (minute == l->minute)
+	/* inputs may be a moment behind one another: that is no new minute */
+	if (minute == l->minute || minute == l->minute - 1)
 		return;
 	l->minute = minute;
 	l->n_tags = l->n_names = 0;

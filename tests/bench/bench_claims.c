@@ -103,7 +103,7 @@ static size_t take(void)
 	size_t n_rows, n_histograms;
 	struct claim_row *rows;
 
-	if (claims_take(claims, 0, &rows, &n_rows, &histograms, &n_histograms))
+	if (claims_take(claims, &rows, &n_rows, &histograms, &n_histograms))
 		abort();
 	free(rows);
 	free(histograms);
@@ -163,10 +163,10 @@ int main(void)
 {
 	const struct claims_config cfg = {.claims_max = JOIN_CLAIMS_MAX};
 	double honest_ns[RUNS], false_ns[RUNS], find_ns[RUNS], first_mb = 0, mb = 0;
-	uint64_t begun, joined, superseded, expired, evicted, duplicates;
 	struct senders *senders = senders_open();
 	struct scitag_set registered = {{0}};
-	uint32_t count, found = 0;
+	struct claims_status status;
+	uint32_t found = 0;
 
 	claims = claims_open(&cfg, senders);
 	if (!claims)
@@ -185,8 +185,7 @@ int main(void)
 		first_mb = i ? first_mb : mb;
 	}
 	hear(FIREFLY_END, T0 + 20 * US_PER_S);
-	claims_status(claims, &count, &begun, &joined, &superseded, &expired, &evicted,
-		      &duplicates);
+	claims_status(claims, &status);
 	claims_close(claims);
 	senders_close(senders);
 	printf("honest firefly %.0f ns, false one into a full table %.0f ns, a flow's claim looked "
@@ -196,6 +195,6 @@ int main(void)
 	printf("%u claims of %u kept through %u false ones; %.0f MB resident, %.0f after the first "
 	       "fifth\n",
 	       found / RUNS, HONEST, LIES, mb, first_mb);
-	return found != RUNS * HONEST || count != JOIN_CLAIMS_MAX || mb > 1.2 * first_mb ||
-	       evicted != LIES + HONEST - JOIN_CLAIMS_MAX;
+	return found != RUNS * HONEST || status.count != JOIN_CLAIMS_MAX || mb > 1.2 * first_mb ||
+	       status.evicted != LIES + HONEST - JOIN_CLAIMS_MAX;
 }

@@ -148,7 +148,7 @@ static inline void bed_take(struct bed *bed)
 {
 	free(bed->rows);
 	free(bed->histograms);
-	if (claims_take(bed->claims, T0_S, &bed->rows, &bed->n_rows, &bed->histograms,
+	if (claims_take(bed->claims, &bed->rows, &bed->n_rows, &bed->histograms,
 			&bed->n_histograms))
 		abort();
 }
