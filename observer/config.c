@@ -195,8 +195,9 @@ static const struct opt options[] = {
 	 .choices = drop_locals,
 	 .default_text = "loopback",
 	 .help = "Flows that are not followed: none; within a host (loopback); between private "
-		 "addresses (private); or within one of our prefixes or one site too "
-		 "(same-prefix, same-site). They stay in the totals."},
+		 "addresses (private); within a host, one /64 or one IPv4 /24 (same-prefix); or "
+		 "within a "
+		 "host or one known site (same-site). They stay in the totals."},
 	{.key = "claims.max",
 	 .type = OPT_INT,
 	 .offset = AT(claims_max),

@@ -11,11 +11,16 @@ database:
   max_size: lots
   kep_10s: 24h
 log: {level: loud}
+flows: {drop_local: some, max: 5}
+firefly: {relays: [relay.example.org]}
+sites: {own: ["2001:db8::/32", "SITE-A=2001:db8::/200"]}
+points: {oder: [eth1]}
 EOF
 "$observer" --conf "$work/bad.yaml" --check >"$work/out" 2>&1
 same "a wrong configuration ends with 3" 3 $?
 for expected in 'bad.yaml:1:1: .*interfaces' 'bad.yaml:2:1[0-9]: ' 'bad.yaml:4:13: ' \
-	'bad.yaml:5:3: .*keep_10s' 'bad.yaml:6:14: '; do
+	'bad.yaml:5:3: .*keep_10s' 'bad.yaml:6:14: ' 'bad.yaml:7:21: ' 'bad.yaml:7:32: ' 'bad.yaml:8:20: .*address' \
+	'bad.yaml:9:15: .*NAME=PREFIX' 'bad.yaml:9:32: .*NAME=PREFIX' 'bad.yaml:10:10: .*order'; do
 	check "all errors in one run, with place and suggestion: $expected" grep -qE "$expected" "$work/out"
 done
 [ "$failures" -gt 0 ] && sed 's/^/  # /' "$work/out"
