@@ -334,12 +334,29 @@ def vlan_filters(net):
     sh("ip netns exec %s tc filter add dev va egress prio 1 bpf da obj %s sec tc" % (net.a, obj))
 
 
+def pulls(net):
+    """Pulling payload into the linear part would cost more than all else that is done for a large packet."""
+    net.start(STRATEGY)
+    sh("ip netns exec %s tc filter add dev va egress prio 2 bpf da obj %s sec tc" % (net.a, test_object("linear")))
+    for marked in (False, True):
+        sport, dport = next(ports), next(ports)
+        if marked:
+            net.ask("mark tcp %s %d %s %d atlas AnalysisInput" % (HOST_A, sport, net.host_b, dport))
+        tcp_bulk()(net, sport, dport, None)
+    counts = json.loads(sh("bpftool -j map dump name linear.bss"))[0]["formatted"]["value"][".bss"]
+    counts = {name: n for c in counts for name, n in c.items()}
+    sh("ip netns exec %s tc filter del dev va egress prio 2" % net.a)
+    net.stop()
+    check(counts["large"] > 200 and not counts["pulled"], "%s: no payload is copied on the way out, of %d large packets" % (STRATEGY, counts["large"]), counts)
+
+
 def main():
     mixed = [4 + (i * 97) % (1452 - 16 - 4) for i in range(3000)]
     wild = "rules:\n  - {protocol: tcp, dstPort: 20000-30000, experiment: atlas, activity: Analysis Input}"
     with Net() as net:  # MTU 1500, everything in hardware: super-packets reach the far end whole
         run(net, "TCP bulk, TSO on", tcp_bulk(64 * MB), 1500, wire=False)
         run(net, "TCP writes of exactly one MSS, TSO on", tcp_bulk(8 * MB, "mss", True), 1500, wire=False)
+        pulls(net)
         run(net, "UDP of mixed sizes", udp(mixed), 1500, proto=17)
         run(net, "UDP GSO", udp([1400] * 3000, 1400), 1500, proto=17, wire=False)
         run(net, "SCTP, crafted", raw_frames(132, []), 1500, proto=132, raw=True, snap=2000)

@@ -3,11 +3,13 @@
 Used by the 4*_marker_*.sh scripts. The reader of captures below knows Ethernet, VLAN tags, IPv6 and
 its extension headers from the RFCs only; tshark reads the same files as a second opinion."""
 
+import collections
 import ctypes
 import hashlib
 import json
 import os
 import random
+import select
 import signal
 import socket
 import struct
@@ -87,24 +89,63 @@ class InNamespace:
         os.close(self.old)
 
 
-class Net:
-    """A -- B, addresses fd00::1 and ::2; `router` puts a namespace R between them."""
+def carry(namespace, delay_s, loss):
+    """A long wire between the devices ra and rb of a namespace: frames arrive late by delay_s, and of the long ones that
+    enter at ra the share `loss` does not, by a random sequence that starts again at SIGUSR1: every transfer loses the same.
+    (This kernel may lack netem, and iproute2 its seed.)"""
+    chance, queue, ends, poll = random.Random(1), collections.deque(), [], select.poll()
+    signal.signal(signal.SIGUSR1, lambda *_: chance.seed(1))
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+    with InNamespace(namespace):
+        for dev in ("ra", "rb"):
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            s.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
+            for option in (32, 33):  # SO_SNDBUFFORCE, SO_RCVBUFFORCE
+                s.setsockopt(socket.SOL_SOCKET, option, 16 << 20)
+            s.bind((dev, 3))
+            s.setblocking(False)
+            ends.append(s)
+            poll.register(s, select.POLLIN)
+    while True:
+        poll.poll(max(0, (queue[0][0] - time.monotonic()) * 1000) if queue else None)
+        now = time.monotonic()
+        for s, other in (ends, ends[::-1]):
+            try:
+                for _ in range(64):
+                    frame = s.recv(2048)
+                    if s is ends[0] and len(frame) > 600 and chance.random() < loss:
+                        continue
+                    queue.append((now + delay_s, other, frame))
+            except BlockingIOError:
+                pass
+        while queue and queue[0][0] <= now:
+            _, other, frame = queue.popleft()
+            other.send(frame)
 
-    def __init__(self, mtu=1500, offloads=(), router_mtu=None, addresses_a=()):
-        self.tag = "mk%d" % os.getpid()
+
+class Net:
+    """A -- B, addresses fd00::1 and ::2; `router_mtu` puts a namespace R between them that routes, `wire`, (seconds one
+    way, share that is lost), one that is a long wire."""
+
+    made = 0
+
+    def __init__(self, mtu=1500, offloads=(), router_mtu=None, addresses_a=(), wire=None):
+        Net.made += 1
+        self.tag = "mk%d-%d" % (os.getpid(), Net.made)
         self.a, self.b, self.r = self.tag + "a", self.tag + "b", self.tag + "r"
         self.dir = tempfile.mkdtemp(prefix="marker-")
         self.daemon = None
         self.extra = ""  # of the marker's configuration
         self.children = []
+        self.wire_pid = 0
         try:
-            self.build(mtu, offloads, router_mtu, addresses_a)
+            self.build(mtu, offloads, router_mtu, addresses_a, wire)
         except BaseException:
             self.close()
             raise
 
-    def build(self, mtu, offloads, router_mtu, addresses_a):
-        for ns in (self.a, self.b) + ((self.r,) if router_mtu else ()):
+    def build(self, mtu, offloads, router_mtu, addresses_a, wire):
+        for ns in (self.a, self.b) + ((self.r,) if router_mtu or wire else ()):
             sh("ip netns add " + ns)
             sh("ip -n %s link set lo up" % ns)
         if router_mtu:
@@ -121,7 +162,13 @@ class Net:
             sh("ip -n %s -6 route replace default via fd01::ff advmss %d" % (self.b, mtu - 60))
             self.host_b = "fd01::2"
         else:
-            self.link(self.a, "va", self.b, "vb", mtu)
+            if wire:
+                sh("ip netns exec %s sysctl -qw net.ipv6.conf.default.disable_ipv6=1" % self.r)
+                self.link(self.a, "va", self.r, "ra", mtu)
+                self.link(self.b, "vb", self.r, "rb", mtu)
+                offloads += ("tx off",)  # frames pass as bytes: what the card would do later must be done
+            else:
+                self.link(self.a, "va", self.b, "vb", mtu)
             sh("ip -n %s addr add fd00::1/64 dev va nodad" % self.a)
             for extra in addresses_a:
                 sh("ip -n %s addr add %s/64 dev va nodad" % (self.a, extra))
@@ -130,6 +177,16 @@ class Net:
         for o in offloads:
             for ns, dev in ((self.a, "va"), (self.b, "vb")):
                 sh("ip netns exec %s ethtool -K %s %s" % (ns, dev, o))
+        if wire:
+            self.wire_pid = os.fork()
+            if not self.wire_pid:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.alarm(600)
+                try:
+                    carry(self.r, *wire)
+                except BaseException:
+                    traceback.print_exc()
+                    os._exit(1)
         time.sleep(0.2)
         for ns, host in ((self.a, self.host_b), (self.b, HOST_A)):
             try_sh("ip netns exec %s ping -c 1 -W 2 %s" % (ns, host))
@@ -148,6 +205,9 @@ class Net:
             if c.poll() is None:
                 c.kill()
                 c.wait()
+        if self.wire_pid:
+            os.kill(self.wire_pid, signal.SIGKILL)
+            os.waitpid(self.wire_pid, 0)
         for ns in (self.a, self.b, self.r):
             try_sh("ip netns del " + ns)
         try_sh("rm -rf " + self.dir)

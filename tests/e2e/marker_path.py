@@ -53,7 +53,10 @@ def path_mtu():
     base = []
     with Net(router_mtu=1400, offloads=()) as net:
         sh("ip netns exec %s ethtool -K va tso off gso off" % net.a)
-        base = [transfer(net, 21000 + i, 22000, 1.5)[0] for i in range(3)]
+        for i in range(3):
+            cap = net.capture()  # as below: it costs something too
+            base.append(transfer(net, 21000 + i, 22000, 1.5)[0])
+            cap.stop()
     best = sorted(base)[1]
     for strategy in ("label", "destination", "hopByHop", "hopByHopDestination"):
         with Net(router_mtu=1400) as net:
@@ -72,7 +75,7 @@ def path_mtu():
                     not_ok("%s over a 1400-byte link" % strategy, "whole %s, %d of %d marked, longest %d" % (
                         whole, good, len(packets), max(p.ip_bytes for p in packets)))
             speed = sorted(speeds)[1]
-            # the captures cost something too, and the machine may be busy: a stall is another order of magnitude
+            # the machine may be busy: a stall is another order of magnitude
             check(speed > 0.25 * best, "%s: a 1400-byte link behind a router, 100 %% marked, %.2f of the unmarked speed" % (strategy, speed / best),
                   "%.0f Mbit/s, unmarked %.0f" % (speed * 8e-6, best * 8e-6))
     # the control: take the ingress half away and the same transfer stalls
@@ -85,44 +88,38 @@ def path_mtu():
         check(speed < 0.05 * best, "without the ingress half it stalls (%.3f of the unmarked speed)" % (speed / best), speed)
 
 
-def loss(rounds):
-    """0.1 % of the frames lost at the far end's ingress: what the marked run keeps of its speed, as a share of
-    what the unmarked one keeps; one figure a round."""
-    ratios, ports = [], iter(range(23000, 24000))
-    with Net() as net:
-        obj = test_object("lose")
-        sh("ip netns exec %s tc qdisc add dev vb clsact" % net.b)
-        sh("ip netns exec %s ethtool -K va tso off" % net.a)
-        for _ in range(rounds):
-            kept = {}
-            for marked in (False, True):
-                if marked:
-                    net.start("destination")
-                speed = {}
-                for lossy in (False, True):
-                    if lossy:
-                        sh("ip netns exec %s tc filter add dev vb ingress prio 1 bpf da obj %s sec tc" % (net.b, obj))
-                    sport, dport = next(ports), 24000 + marked
-                    if marked:
-                        net.ask("mark tcp %s %d %s %d atlas AnalysisInput" % (HOST_A, sport, net.host_b, dport))
-                    speed[lossy], whole = transfer(net, sport, dport, 1.2)
-                    if not whole:
-                        not_ok("a transfer with loss arrives whole")
-                sh("ip netns exec %s tc filter del dev vb ingress" % net.b)
-                kept[marked] = speed[True] / speed[False]
+def loss(rounds, strategies):
+    """20 MiB over a wire with a round trip of 10 ms that loses 0.1 %, the same frames every time: the speed of marked
+    transfers as shares of the unmarked one's of the same round; of each strategy, sorted."""
+    shares, ports = {s: [] for s in strategies}, iter(range(23000, 24000))
+    with Net(wire=(0.005, 0.001)) as net:
+        for n in range(rounds):
+            speed, turns = {}, (None,) + strategies
+            for strategy in turns if n % 2 else turns[::-1]:
+                sport = next(ports)
+                if strategy:
+                    net.start(strategy)
+                    net.ask("mark tcp %s %d %s 24000 atlas AnalysisInput" % (HOST_A, sport, net.host_b))
+                os.kill(net.wire_pid, signal.SIGUSR1)
+                speed[strategy], whole = transfer(net, sport, 24000, 30, 20 * MB)
+                if not whole:
+                    not_ok("%s: a transfer with loss arrives whole" % strategy)
+                if strategy:
+                    s = net.status()
+                    if not s["marked"]["packets"] or any(v["packets"] for v in s["unmarked"].values()):
+                        not_ok("%s: a transfer with loss is marked" % strategy, s["unmarked"])
                 net.stop()
-            ratios.append(kept[True] / kept[False])
-    return sorted(ratios)
+            for s in strategies:
+                shares[s].append(speed[s] / speed[None])
+    return {s: sorted(v) for s, v in shares.items()}
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["loss"]:
-        ratios = loss(7)
-        print("0.1 %% loss leaves the marked run %.2f of what it leaves the unmarked, median of 7 (%s)" % (
-            ratios[3], " ".join("%.2f" % r for r in ratios)))
+        for s, shares in loss(5, ("label", "destination", "hopByHopDestination")).items():
+            print("0.1 %% loss, 10 ms: %-20s %.2f of the unmarked (%s)" % (s, shares[2], " ".join("%.2f" % v for v in shares)))
         sys.exit(1 if failures else 0)
     path_mtu()
-    ratios = loss(3)
-    # not a measurement: packets that grew beyond the MTU after a loss would stall it for good
-    check(ratios[1] > 0.2, "0.1 %% loss stalls no marked transfer (%.2f of what it leaves the unmarked)" % ratios[1], ratios)
+    for s, shares in loss(3, ("destination",)).items():
+        check(shares[1] > 0.8, "0.1 %% loss leaves %s %.2f of what it leaves the unmarked" % (s, shares[1]), shares)
     sys.exit(1 if failures else 0)
