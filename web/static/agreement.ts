@@ -21,6 +21,7 @@ import { GRADE_RANK } from "./grades.js";
 import { Matrix, type MatrixCell, type Side } from "./matrix.js";
 import { Page, type Shell } from "./page.js";
 import { Panel } from "./panel.js";
+import { recipes } from "./recipes.js";
 import { Oddities, Senders } from "./senders.js";
 import { rangeWords, type View } from "./view.js";
 import { tagName } from "./layers.js";
@@ -52,6 +53,8 @@ export class AgreementPage extends Page {
   private readonly sites: Bars;
   private readonly sitesPanel: Panel;
   private readonly sitesSentence = el("p", { class: "sentence" });
+  private readonly empty = el("div", { hidden: true });
+  private readonly drawn: HTMLElement;
   private answer: AgreementAnswer | null = null;
   private silent: FlowsAnswer | null = null;
   private shares: SharesAnswer | null = null;
@@ -91,14 +94,15 @@ export class AgreementPage extends Page {
           rows: this.shares.sites.map(s => [siteWords(s.site), s.bytes, ...GRADE_RANK.map(g => s[g as Grade]), s.tagged_share]),
         },
     });
-    this.element.append(
-      el("h1", { class: "unseen" }, "Agreement"),
-      this.problem,
+    this.drawn = el(
+      "div",
+      { class: "full" },
       this.tiles,
       el("div", { class: "beside" }, this.panel.element, this.sitesPanel.element),
       this.senders.panel.element,
       this.oddities.panel.element,
     );
+    this.element.append(el("h1", { class: "unseen" }, "Agreement"), this.problem, this.empty, this.drawn);
   }
 
   override show(view: View, before: View | null): void {
@@ -120,6 +124,14 @@ export class AgreementPage extends Page {
   override setPaused(paused: boolean): void {
     this.paused = paused;
     if (!paused && this.answer) void this.ask();
+  }
+
+  override health(): void {
+    if (!this.empty.hidden && !this.empty.contains(document.activeElement)) this.showRecipes();
+  }
+
+  private showRecipes(): void {
+    this.empty.replaceChildren(recipes((this.shell.health?.sources ?? []).filter(s => !s.parent)));
   }
 
   override close(): void {
@@ -172,6 +184,10 @@ export class AgreementPage extends Page {
   private draw(): void {
     const { answer, silent } = this;
     if (!answer || !silent) return;
+    const nothing = !answer.senders_known && !silent.matching;
+    if (nothing && this.empty.hidden) this.showRecipes();
+    this.empty.hidden = !nothing;
+    this.drawn.hidden = nothing;
     const hour = this.shell.view.state !== "start";
     const cells = this.cells(answer, silent, hour);
     const words = hour ? "in the running hour" : "since the observer started";

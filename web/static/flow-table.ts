@@ -173,7 +173,7 @@ export class FlowTable {
       const flow = named.get(id);
       const row = this.rows.get(id) ?? this.make();
       if (flow) this.fill(row, flow);
-      set(row.tr, { class: flow ? null : "gone" });
+      set(row.tr, { class: !flow ? "gone" : flow.seen && !isSure(flow) ? "few" : null });
       return [id, row] as const;
     });
     this.rows.clear();
@@ -229,7 +229,7 @@ export class FlowTable {
       claim ? tagCell(claim, said(claim.application), "no tag") : ["not announced", ""],
       [f.grade, f.why],
       f.seen ? [byteCount(f.bytes), error(f.bytes, f.error_bytes, f.samples)] : ["–", ""],
-      total === null ? ["–", ""] : [byteCount(total), total > 0 && f.seen ? `${wholePercent(f.bytes / total)} seen` : ""],
+      total === null ? ["–", ""] : [byteCount(total), total > 0 && isSure(f) ? `${wholePercent(f.bytes / total)} seen` : ""],
       [f.bytes_per_s === null ? "–" : bitRate(f.bytes_per_s), ""],
       [rttWords(claim?.rtt_s ?? null), ""],
       [f.duration_s === null ? "–" : duration(f.duration_s), bareWords(f.state)],
@@ -277,6 +277,8 @@ export function flowName(f: Ends, turned = false): string {
 const rowName = (f: Flow): string => `${flowName(f)} ${f.first ?? f.claim?.start ?? ""}`;
 const known = (site: string): string => (site === "(unknown)" ? "" : site);
 const said = (application: string): string => (application === "(unsaid)" ? "" : application);
+/** Whether its bytes say anything: exact, or from enough samples. */
+const isSure = (f: Flow): boolean => f.seen && error(f.bytes, f.error_bytes, f.samples) !== "too few";
 const wholePercent = (share: number): string => (share < 0.0995 ? percent(share) : `${Math.round(share * 100)} %`);
 const tagOf = (t: Tag): string => (hasTag(t) ? tagName(t) : "~");
 
@@ -346,7 +348,7 @@ function flowDetails(f: Flow, shell: Shell, theme: Theme): HTMLElement {
           ["Tag", tag(claim)],
           ["Sender", `${claim.sender}, ${provenanceWords(claim.provenance)}; ${claim.producer}`],
           ["Application", said(claim.application) ? filter("application", claim.application) : "not said"],
-          ["Start, end", `${time(claim.start)} to ${claim.end ? time(claim.end) : bareWords(claim.state)}`],
+          ["Start, end", `${time(claim.start)} to ${claim.end ? clock(seconds(claim.end)) : bareWords(claim.state)}`],
           ["Ends", claim.turned ? "named the other way around; turned here" : null],
           ["There", bytes(claim.bytes_src_to_dst)],
           ["Back", bytes(claim.bytes_dst_to_src)],

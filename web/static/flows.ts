@@ -26,6 +26,7 @@ import { CLAIM_DIMS, narrowed, TAG_DIMS, WIRE_DIMS } from "./knows.js";
 import { experimentName, tagLayer, tagName, Points } from "./layers.js";
 import { Page, type Shell } from "./page.js";
 import { Panel, type Sheet } from "./panel.js";
+import { recipes } from "./recipes.js";
 import { linearScale, logScale, ROUND_BYTES, ROUND_S } from "./scale.js";
 import { Spreads } from "./spread.js";
 import { swatch } from "./texture.js";
@@ -54,6 +55,8 @@ export class FlowsPage extends Page {
   private readonly choices = el("div", { class: "choices" });
   private readonly sentence = el("p", { class: "sentence", role: "status" });
   private readonly problem = el("p", { class: "problem", role: "alert", hidden: true });
+  private readonly empty = el("div", { hidden: true });
+  private readonly drawn: HTMLElement;
   private answer: FlowsAnswer | null = null;
   private paused = false;
   private asking = new AbortController();
@@ -76,9 +79,9 @@ export class FlowsPage extends Page {
       body: [this.choices, this.sentence, this.table.element],
       sheet: () => (this.answer ? this.table.sheet() : null),
     });
-    this.element.append(
-      el("h1", { class: "unseen" }, "Flows"),
-      this.problem,
+    this.drawn = el(
+      "div",
+      { class: "full" },
       el("div", { class: "pair" }, this.begun.panel.element, this.lengths.panel.element),
       el(
         "div",
@@ -89,6 +92,7 @@ export class FlowsPage extends Page {
       ),
       this.panel.element,
     );
+    this.element.append(el("h1", { class: "unseen" }, "Flows"), this.problem, this.empty, this.drawn);
   }
 
   override show(view: View, before: View | null): void {
@@ -111,6 +115,10 @@ export class FlowsPage extends Page {
   override setPaused(paused: boolean): void {
     this.paused = paused;
     if (!paused && this.answer) void this.askFlows(false);
+  }
+
+  override health(): void {
+    if (!this.empty.hidden && !this.empty.contains(document.activeElement)) this.showRecipes();
   }
 
   override close(): void {
@@ -152,6 +160,7 @@ export class FlowsPage extends Page {
       this.say("");
       this.table.show(answer.flows, anew);
       this.showSentence();
+      this.showEmpty();
     } catch (e) {
       if (signal.aborted) return;
       this.say(
@@ -264,12 +273,27 @@ export class FlowsPage extends Page {
     const parts = [this.begun, this.lengths, this.sizes, this.applications, this.families];
     await Promise.all(parts.map(p => p.ask(params, rangeWords(range), signal)));
     if (signal.aborted) return;
+    this.showEmpty();
     if (range.live) this.timers[1] = setTimeout(() => void this.askAgain(), CHARTS_MS);
   }
 
   private async askAgain(): Promise<void> {
     if (!this.paused) return this.askCharts();
     this.timers[1] = setTimeout(() => void this.askAgain(), CHARTS_MS);
+  }
+
+  /** Nothing at all, and no filter that could be why: then say how to begin. */
+  private showEmpty(): void {
+    const { filter, claim, oddity, claimed } = this.shell.view;
+    const chosen = filter || claim || oddity || claimed;
+    const nothing = !chosen && this.answer?.matching === 0 && this.families.isEmpty && this.begun.isEmpty;
+    if (nothing && this.empty.hidden) this.showRecipes();
+    this.empty.hidden = !nothing;
+    this.drawn.hidden = nothing;
+  }
+
+  private showRecipes(): void {
+    this.empty.replaceChildren(recipes((this.shell.health?.sources ?? []).filter(s => !s.parent)));
   }
 
   private say(words: string): void {
@@ -314,6 +338,11 @@ abstract class Part<A> {
     }
   }
 
+  /** It was asked, and there is nothing. */
+  get isEmpty(): boolean {
+    return this.answer !== null && this.isNothing(this.answer);
+  }
+
   setTheme(theme: Theme): void {
     this.theme(theme);
     if (this.answer) this.draw(this.answer);
@@ -326,6 +355,9 @@ abstract class Part<A> {
   protected abstract question(params: Record<string, string>): Record<string, string>;
   protected abstract draw(answer: A): void;
   protected abstract theme(theme: Theme): void;
+  protected isNothing(_answer: A): boolean {
+    return false;
+  }
 }
 
 const byTag = (a: Key, b: Key): number =>
@@ -396,6 +428,10 @@ class Begun extends Part<ClaimsAnswer> {
       json: this.json,
     });
     set(this.columns.element, { "data-total": all });
+  }
+
+  protected override isNothing(a: ClaimsAnswer): boolean {
+    return !a.series.some(s => s.starts.some(n => n > 0));
   }
 
   /** The largest tags in their fixed order; the rest as one. */
@@ -674,6 +710,10 @@ class Families extends Part<TopAnswer> {
 
   protected override question(params: Record<string, string>): Record<string, string> {
     return { ...params, group: "experiment,family,grade" };
+  }
+
+  protected override isNothing(a: TopAnswer): boolean {
+    return !a.rows.some(r => r.bytes > 0);
   }
 
   private listed(): { key: Key; six: number; four: number; none: number; all: number }[] {

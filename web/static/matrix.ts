@@ -84,7 +84,7 @@ export class Matrix {
               ),
             ),
           )
-        : el("p", { class: "quiet" }, "No flow was seen on the wire and announced by a firefly yet."),
+        : "",
     );
     const left_out = cells.filter(c => !sides.has(c.wire.id) || !sides.has(c.claim.id));
     if (left_out.length)

@@ -403,7 +403,7 @@ function nothingKnown(bytes: number, filtered: boolean): HTMLElement {
         "CRIC lists sites, their prefixes and places. Fetch the file on a host that may, and name it.",
         "curl -o /var/lib/scitag/cric.json \\\n  'https://wlcg-cric.cern.ch/api/core/rcsite/query/?json'",
       ),
-      recipe("and in the configuration", "A reload (SIGHUP) is enough. Every flow from then on has its sites.", "sites:\n  cric: /var/lib/scitag/cric.json"),
+      recipe("And in the configuration", "A reload (SIGHUP) is enough. Every flow from then on has its sites.", "sites:\n  cric: /var/lib/scitag/cric.json"),
     ),
   );
 }
