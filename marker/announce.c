@@ -488,7 +488,7 @@ int announce_event(struct announce *a, const struct rules_flow_event *e)
 	switch (e->event) {
 	case RULES_START:
 		err = emitter_begin(a->parts.emitter, &e->key, e->tag, e->application,
-				    e->start_utc_us, now());
+				    e->start_utc_us, e->opened, now());
 		break;
 	case RULES_END:
 		err = emitter_end(a->parts.emitter, &e->key, e->end_utc_us, now());

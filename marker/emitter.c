@@ -386,7 +386,8 @@ static void end_quietly(struct emitter *e, struct row *row, int64_t now_utc_us)
 }
 
 int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
-		  const char *application, int64_t start_utc_us, struct emitter_time now)
+		  const char *application, int64_t start_utc_us, int opened,
+		  struct emitter_time now)
 {
 	struct row *row = find(e, key), *old;
 
@@ -417,7 +418,7 @@ int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag t
 	row->end_utc_us = FIREFLY_TIME_UNKNOWN;
 	snprintf(row->application, sizeof(row->application), "%s",
 		 *application ? application : APPLICATION " v" SCITAG_VERSION);
-	if (!look(e, row, now.mono_ns)) {
+	if (!look(e, row, now.mono_ns) && !opened) {
 		row->sent_before_bytes = row->last.sent_bytes;
 		row->received_before_bytes = row->last.received_bytes;
 	}

@@ -566,7 +566,9 @@ static int may_match(const struct mark_rule *rule, const struct flow_key *key)
 
 int rules_has(const struct rules *r, const struct flow_key *key)
 {
-	return find(r, key) != NULL;
+	const struct row *row = find(r, key);
+
+	return row && !row->standing;
 }
 
 /* What the kernel half leaves alone, and its like in IPv4. */
@@ -582,7 +584,13 @@ static int is_wide_area(const struct flow_key *key)
 
 int rules_match(const struct rules *r, const struct socket_info *info, struct scitag *tag)
 {
-	if (!is_wide_area(&info->key) || find(r, &info->key))
+	const struct row *row = find(r, &info->key);
+
+	if (row && row->standing) {
+		*tag = row->tag;
+		return 0;
+	}
+	if (row || !is_wide_area(&info->key))
 		return -ENOENT;
 	for (size_t i = 0; i < r->counters.wildcards; i++) {
 		const struct mark_rule *w = &r->wild[i];

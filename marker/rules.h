@@ -43,6 +43,7 @@ struct rules_flow_event {
 	enum scitag_carrier carrier; /* CARRIER_NONE: as configured */
 	int standing;                /* marks one connection after another until it is ended */
 	int announce_only;           /* a wildcard marks it already */
+	int opened; /* its connection opened just now: all bytes of it are the flow's */
 	/* for announcements, as the source of the event says; 0 and "" unsaid */
 	int64_t start_utc_us, end_utc_us;
 	char application[64];
@@ -90,9 +91,10 @@ void rules_each(const struct rules *r,
 		void (*each)(void *arg, const struct flow_key *key, const struct scitag *tag,
 			     enum scitag_carrier carrier, int ending),
 		void *arg);
-int rules_has(const struct rules *r, const struct flow_key *key); /* a flow of its own */
-/* The wildcard that marks a connection, or would if it were of IPv6: its tag. -ENOENT: none, or it is
- * a flow of its own. */
+/* Did an event bring this flow? Not so the standing flows of the configuration. */
+int rules_has(const struct rules *r, const struct flow_key *key);
+/* The wildcard or standing flow that marks a connection, or would if it were of IPv6: its tag.
+ * -ENOENT: none, or an event brought it. */
 int rules_match(const struct rules *r, const struct socket_info *info, struct scitag *tag);
 int rules_wants_sockets(const struct rules *r); /* does any socket matter? */
 uint32_t rules_room(const struct rules *r);     /* 0, 8 or 16 bytes that segments must leave */

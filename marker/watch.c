@@ -147,18 +147,19 @@ static int has_room_for_wildcards(const struct watch *w, size_t n_more)
 	return w->counters.wild + n_more < w->options.wildcards_max;
 }
 
-static void hand_on(struct watch *w, enum rules_event event, const struct entry *e)
+static void hand_on(struct watch *w, enum rules_event event, const struct entry *e, int opened)
 {
 	const struct rules_flow_event out = {.event = event,
 					     .key = e->key,
 					     .tag = e->choice.tag,
 					     .carrier = e->choice.carrier,
-					     .announce_only = e->choice.kind == KIND_WILDCARD};
+					     .announce_only = e->choice.kind == KIND_WILDCARD,
+					     .opened = opened};
 
 	w->options.handle(w->options.arg, &out);
 }
 
-void watch_opened(struct watch *w, const struct socket_info *info)
+static void begin(struct watch *w, const struct socket_info *info, int opened)
 {
 	uint32_t *at = find(w, &info->key);
 	struct choice choice;
@@ -191,7 +192,12 @@ void watch_opened(struct watch *w, const struct socket_info *info)
 		choice.tag = iperf_next(w->options.iperf);
 	e->choice = choice;
 	e->round = w->round;
-	hand_on(w, RULES_START, e);
+	hand_on(w, RULES_START, e, opened);
+}
+
+void watch_opened(struct watch *w, const struct socket_info *info)
+{
+	begin(w, info, 1);
 }
 
 void watch_closed(struct watch *w, const struct flow_key *key)
@@ -204,7 +210,7 @@ void watch_closed(struct watch *w, const struct flow_key *key)
 	e = w->entries[*at];
 	take_out(w, at);
 	w->counters.ended++;
-	hand_on(w, RULES_END, &e);
+	hand_on(w, RULES_END, &e, 0);
 }
 
 void watch_gone(struct watch *w, const struct flow_key *key)
@@ -310,7 +316,7 @@ static void look(struct watch *w, unsigned int kinds, int64_t now_mono_ns, int a
 		if (look.found[i].known)
 			watch_closed(w, &look.found[i].info.key);
 	for (size_t i = 0; i < look.n; i++)
-		watch_opened(w, &look.found[i].info);
+		begin(w, &look.found[i].info, 0);
 	free(look.found);
 	for (uint32_t i = 0; !err && i < w->used; i++) {
 		struct flow_key key = w->entries[i].key;

@@ -358,7 +358,7 @@ def case_wildcards():
         udp.send(b"x" * 100)
         for s in (udp, sink, *old, *v4, *ruled):
             s.close()
-        until(lambda: {5000, 5001, 5002, 5003} <= set(ports("end")))
+        until(lambda: sum(state(f) == "end" for f in near.fireflies()) == 5)
         e = ports("end")
         check({p: e[p].get("usage", {}).get("sent") for p in e} == {5000: 999, 5001: 3000, 5002: 777, 5003: None}, "each ends with its bytes, which nobody counts of UDP under a wildcard", e)
         check(until(lambda: {5011, 5012} & set(ports("start")), 12), "whoever was left out is announced when there is room")
@@ -369,10 +369,11 @@ def case_wildcards():
 
 
 def case_udp():
-    """UDP, and TCP of no socket of ours: bytes as the mark counted them."""
+    """UDP, and TCP of no socket of ours: bytes as the mark counted them; and standing flows."""
     with Net() as net:
         far = Collector(net.b, "fd00::2", 10514)
-        net.run_marker(firefly={"ongoing": "1s"})
+        standing = {"protocol": "tcp", "src": "fd00::1", "srcPort": "45020", "dst": "fd00::2", "dstPort": "5020", "experiment": "2", "activity": "17"}
+        net.run_marker(firefly={"ongoing": "1s"}, marker={"rules": [standing]})
         udp, sink = udp_pair(net, 6000, 5003)
         with InNamespace(net.a):
             raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_TCP)
@@ -391,6 +392,17 @@ def case_udp():
         check(said.get(("ongoing", "udp")) == {"sent": 2401} and said.get(("end", "udp")) == {"sent": 2411} and said[("start", "udp")] is None,
               "UDP: payload that left since START; what came is unsaid", said)
         check(said.get(("end", "tcp")) == {"sent": 500}, "TCP of no socket of this namespace: what the mark counted", said)
+        n = len(far.got)
+        for i in (1, 2):  # one connection after another on the same ports
+            a, b = connect(net, 5020, sport=45020)
+            move(a, b, 1000 * i)
+            b.close()  # first: the other end keeps the ports
+            a.recv(1)
+            a.close()
+            until(lambda: sum(state(f) == "end" for f in far.fireflies()[n:]) == i)
+        f = [f for f in far.fireflies()[n:] if state(f) != "ongoing"]
+        check([(state(x), x["context"]["experiment-id"], x.get("usage", {}).get("sent")) for x in f] == [("start", 2, None), ("end", 2, 1000), ("start", 2, None), ("end", 2, 2000)],
+              "a standing flow of the configuration: each of its connections", f)
         check_form(far.got, "UDP")
         far.close()
         for s in (udp, sink, raw):

@@ -160,8 +160,8 @@ static void pass(double seconds)
 static int begin(uint16_t port, uint16_t experiment, uint16_t activity)
 {
 	struct flow_key key = flow(port);
-	int err =
-		emitter_begin(w.emitter, &key, (struct scitag){experiment, activity}, "", 0, w.now);
+	int err = emitter_begin(w.emitter, &key, (struct scitag){experiment, activity}, "", 0, 0,
+				w.now);
 
 	emitter_run(w.emitter, w.now);
 	return err;
@@ -209,6 +209,18 @@ static void a_flow_s_life(void **state)
 	pass(100);
 	assert_int_equal(w.n_said, 3);
 	assert_int_equal(emitter_next(w.emitter, w.now.mono_ns), INT64_MAX);
+}
+
+/* Word of a new connection comes later than its first bytes. */
+static void a_flow_may_begin_with_its_connection(void **state)
+{
+	struct flow_key key = flow(1);
+
+	w.sent_bytes = 1000;
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 1, w.now);
+	pass(0);
+	pass(30);
+	assert_int_equal(w.said[1].src_to_dst_bytes, 1000);
 }
 
 static void a_flow_begun_twice_is_said_once(void **state)
@@ -494,7 +506,7 @@ static void what_the_source_says_is_kept(void **state)
 	struct flow_key key = flow(1);
 	int64_t then_utc_us = w.now.utc_us - 5 * US_PER_S;
 
-	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "xrdcp", then_utc_us, w.now);
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "xrdcp", then_utc_us, 0, w.now);
 	pass(1);
 	emitter_end(w.emitter, &key, then_utc_us + 2 * US_PER_S, w.now);
 	pass(0);
@@ -511,7 +523,7 @@ static void our_source_is_named_as_the_world_knows_it(void **state)
 
 	key.src_ip[15] = key.dst_ip[15] = 0x99;
 	inet_pton(AF_INET6, "2001:db8:ffff::1", outside);
-	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, w.now);
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 0, w.now);
 	pass(0);
 	assert_memory_equal(w.said[0].key.src_ip, outside, 16);
 	assert_memory_equal(w.said[0].key.dst_ip, key.dst_ip, 16);
@@ -783,6 +795,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_flow_s_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_flow_may_begin_with_its_connection, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_flow_begun_twice_is_said_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_tag_ends_the_flow_and_begins_one, setup,
 						teardown),

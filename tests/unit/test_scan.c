@@ -396,7 +396,9 @@ static void a_wildcard_names_what_it_marks(void **state)
 		  "backends:\n  marker:\n    matchAll: true\n    experiment: 3\n    activity: 14\n"
 		  "    rules:\n"
 		  "      - {dst: '2001:db8:2::/64', dstPort: 443, experiment: 2, activity: 17}\n"
-		  "      - {uid: 4711, experiment: 5, activity: 1}\n");
+		  "      - {uid: 4711, experiment: 5, activity: 1}\n"
+		  "      - {protocol: tcp, src: '2001:db8:1::10', srcPort: 1001, dst: "
+		  "'2001:db8:2::20', dstPort: 443, experiment: 6, activity: 1}\n");
 	r = open_rules(&cfg);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		info = connection(cases[i].dst, 1000, cases[i].dst_port);
@@ -414,6 +416,12 @@ static void a_wildcard_names_what_it_marks(void **state)
 	assert_int_equal(rules_handle(r, &own, 0, NULL), 0);
 	assert_int_equal(rules_match(r, &info, &tag), -ENOENT);
 	assert_true(rules_has(r, &info.key));
+	info = connection("2001:db8:2::20", 1001,
+			  443); /* a standing one stands for its connections */
+	tag.experiment = 99;
+	assert_int_equal(rules_match(r, &info, &tag), 0);
+	assert_int_equal(tag.experiment, 6);
+	assert_false(rules_has(r, &info.key));
 	rules_close(r);
 	opt_free(&marker_program, &cfg);
 }
@@ -444,6 +452,7 @@ static void what_wildcards_mark_is_announced_up_to_a_limit(void **state)
 	}
 	assert_int_equal(events.n, 3);
 	assert_true(events.list[0].announce_only);
+	assert_true(events.list[0].opened);
 	assert_int_equal(events.list[0].tag.experiment, 3);
 	watch_count(w, &n);
 	assert_int_equal(n.opened, n.started + n.unmatched + n.refused);
@@ -615,6 +624,7 @@ static void known_connections_follow_their_rules(void **state)
 	for (int i = 0; i < 3; i++) {
 		struct socket_info info = {.uid = UINT32_MAX};
 
+		assert_false(events.list[i].opened); /* they were there */
 		assert_int_equal(events.list[i].tag.experiment,
 				 events.list[i].key.family == 4 ? 2 : 3);
 		/* each is found by its five-tuple, IPv4 in a socket of either family */
