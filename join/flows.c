@@ -68,6 +68,16 @@ void flows_close(struct flows *f)
 	free(f);
 }
 
+static void grade_anew(struct flow_way *w, const struct scitag_set *registered)
+{
+	if (w->carrier == CARRIER_NONE || w->wire_grade == GRADE_DISAGREE)
+		return;
+	if (!scitag_set_has(registered, w->tag))
+		w->wire_grade = GRADE_UNREGISTERED;
+	else
+		w->wire_grade = w->carrier == CARRIER_LABEL ? GRADE_REGISTERED : GRADE_CONFIRMED;
+}
+
 void flows_set_registered(struct flows *f, const struct scitag_set *registered)
 {
 	uint32_t n = 0;
@@ -76,6 +86,12 @@ void flows_set_registered(struct flows *f, const struct scitag_set *registered)
 		n += (uint32_t)__builtin_popcountll(registered->bits[i]);
 	labels_set_registered(f->labels, registered);
 	hosts_set_chance(f->hosts, (double)n / SCITAG_LABEL_CODES);
+	for (uint32_t at = 0; at < table_max(f->table); at++) {
+		struct flow_record *r = table_record(f->table, at);
+
+		for (int i = 0; r && i < 2; i++)
+			grade_anew(&r->way[i], registered);
+	}
 }
 
 static uint16_t rank_of(const struct flows *f, uint16_t source, int is_sampled)
@@ -100,12 +116,13 @@ uint16_t flows_ranks(const struct flows *f)
 	return (uint16_t)(f->n_ranked + 2);
 }
 
+/* Registered labels and strangers' claims are for anybody to make. */
 static unsigned int class_of(const struct flow_record *r)
 {
 	unsigned int class_ = 0;
 
 	if (r->claim != TABLE_NONE)
-		class_ = 2;
+		class_ = r->is_stranger ? 1 : 2;
 	else if (r->way[0].wire_grade >= GRADE_REGISTERED ||
 		 r->way[1].wire_grade >= GRADE_REGISTERED)
 		class_ = 1;
@@ -353,14 +370,18 @@ struct flow_record *flows_at(const struct flows *f, uint32_t at)
 	return table_record(f->table, at);
 }
 
-void flows_set_claim(struct flows *f, uint32_t at, uint32_t claim, int is_turned)
+void flows_set_claim(struct flows *f, uint32_t at, uint32_t claim, int is_turned, int is_stranger)
 {
 	struct flow_record *r = table_record(f->table, at);
+	const unsigned int before = class_of(r);
 
+	if (r->claim != claim)
+		r->claimed_s = r->touched_s;
 	r->claim = claim;
-	r->claimed_s = r->touched_s;
 	r->is_turned = (uint8_t)is_turned;
-	table_touch(f->table, at, class_of(r));
+	r->is_stranger = (uint8_t)is_stranger;
+	if (class_of(r) != before) /* else it keeps its place: it was not seen */
+		table_touch(f->table, at, class_of(r));
 }
 
 void flows_end(struct flows *f, uint32_t at, uint32_t now_s)

@@ -37,7 +37,8 @@ struct flow_record {
 	uint16_t cell;      /* of the agreement, + 1; 0 none */
 	uint8_t cell_hour;
 	uint8_t sites_version;
-	uint8_t is_turned; /* its claim's src is our dst */
+	uint8_t is_turned;   /* its claim's src is our dst */
+	uint8_t is_stranger; /* who claims it */
 };
 _Static_assert(sizeof(struct flow_record) <= 320, "docs/join.md states what the table takes");
 
@@ -85,8 +86,8 @@ void flows_tick(struct flows *f, uint32_t now_s, flow_over over, void *arg);
 
 uint32_t flows_find(const struct flows *f, const struct flow_key *key); /* either way; TABLE_NONE */
 struct flow_record *flows_at(const struct flows *f, uint32_t at);       /* NULL: none there */
-/* A claim was found for it, or it lost it: TABLE_NONE. */
-void flows_set_claim(struct flows *f, uint32_t at, uint32_t claim, int is_turned);
+/* A claim was found for it, or is made by another now, or it lost it: TABLE_NONE. */
+void flows_set_claim(struct flows *f, uint32_t at, uint32_t claim, int is_turned, int is_stranger);
 /* Its claim ended. */
 void flows_end(struct flows *f, uint32_t at, uint32_t now_s);
 void flows_remove(struct flows *f, uint32_t at); /* it is over; nobody is told */

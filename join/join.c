@@ -237,11 +237,6 @@ static struct said said_of(const struct join *j, const struct flow_record *r)
 	return s;
 }
 
-static int is_strangers(const struct join *j, uint32_t claim)
-{
-	return claims_at(j->claims, claim)->provenance == CLAIM_FROM_STRANGER;
-}
-
 /* Which end of the flow the claim calls its source; one address or port may differ. */
 static int is_turned(const struct flow_key *flow, const struct flow_key *claim)
 {
@@ -256,13 +251,30 @@ static int is_turned(const struct flow_key *flow, const struct flow_key *claim)
 	return turned > same;
 }
 
-/* A claim that began when the flow had ended is of the next one between these ports. */
-static int is_of_the_next(const struct join *j, const struct flow_record *r, uint32_t claim)
+static void set_claim(struct join *j, uint32_t flow, uint32_t claim)
 {
-	const int64_t start_utc_us = claims_at(j->claims, claim)->start_utc_us;
+	const struct claim *c = claims_at(j->claims, claim);
 
-	return r->ended_s && start_utc_us != CLOCK_NEVER &&
-	       start_utc_us > r->last_utc_us + JOIN_CLOCK_S * US_PER_S;
+	j->claim_flows[claim].flow = flow;
+	flows_set_claim(j->flows, flow, claim, is_turned(&flows_at(j->flows, flow)->key, &c->key),
+			c->provenance == CLAIM_FROM_STRANGER);
+}
+
+/* A claim that began when the flow had ended is of the next one between these ports. */
+static int is_of_the_next(const struct flow_record *r, const struct claim *c)
+{
+	return r->ended_s && c->start_utc_us != CLOCK_NEVER &&
+	       c->start_utc_us > r->last_utc_us + JOIN_CLOCK_S * US_PER_S;
+}
+
+/* Whether a flow may have this claim, which fits. */
+static int is_free(const struct join *j, const struct flow_record *r, uint32_t claim)
+{
+	const struct claim *c = claims_at(j->claims, claim);
+
+	if (j->claim_flows[claim].flow != TABLE_NONE || is_of_the_next(r, c))
+		return 0;
+	return r->claim == TABLE_NONE || c->provenance != CLAIM_FROM_STRANGER;
 }
 
 /* A claim for a flow that has none, or only a stranger's. */
@@ -280,8 +292,7 @@ static void search_claim(struct join *j, uint32_t at)
 	claim = claims_find(j->claims, &r->key, first_utc_us, r->last_utc_us, &how);
 	if (claim == r->claim && claim != TABLE_NONE)
 		return;
-	if (claim == TABLE_NONE || j->claim_flows[claim].flow != TABLE_NONE ||
-	    (r->claim != TABLE_NONE && is_strangers(j, claim)) || is_of_the_next(j, r, claim)) {
+	if (claim == TABLE_NONE || !is_free(j, r, claim)) {
 		r->evidence |= how & FLOW_SAME_HOSTS;
 		return;
 	}
@@ -289,14 +300,13 @@ static void search_claim(struct join *j, uint32_t at)
 		j->claim_flows[r->claim].flow = TABLE_NONE;
 	r->evidence &= ~(uint32_t)(FLOW_SAME_HOSTS | FLOW_NAT | FLOW_ONE_PORT);
 	r->evidence |= how;
-	j->claim_flows[claim].flow = at;
-	flows_set_claim(j->flows, at, claim, is_turned(&r->key, &claims_at(j->claims, claim)->key));
-	claims_joined(j->claims, claim, r->last_utc_us);
+	claims_joined(j->claims, claim, r->last_utc_us); /* may vouch for its sender */
+	set_claim(j, at, claim);
 }
 
 static int may_search(const struct join *j, const struct flow_record *r)
 {
-	return r->claim == TABLE_NONE || is_strangers(j, r->claim);
+	return r->claim == TABLE_NONE || r->is_stranger;
 }
 
 static void make_view(const struct join *j, const struct flow_record *r, struct flow_view *v)
@@ -481,7 +491,7 @@ static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, en
 	if (r->claim != TABLE_NONE) {
 		s = said_of(j, r);
 		find_oddities(j, flows_at(j->flows, at), &s, 1);
-		class_ = ROW_JOINED;
+		class_ = r->is_stranger ? ROW_TAGGED : ROW_JOINED;
 	} else if (r->way[0].wire_grade >= GRADE_REGISTERED ||
 		   r->way[1].wire_grade >= GRADE_REGISTERED) {
 		class_ = ROW_TAGGED;
@@ -513,7 +523,7 @@ static void on_claim_over(void *arg, uint32_t at, const struct claim *c)
 		make_view(j, flows_at(j->flows, flow), &v);
 		cf->grade = v.flow.grade;
 		cf->seen_bytes += v.flow.way[FLOW_THERE].bytes;
-		flows_set_claim(j->flows, flow, TABLE_NONE, 0);
+		flows_set_claim(j->flows, flow, TABLE_NONE, 0, 0);
 	} else if (flow != TABLE_NONE) {
 		on_flow_over(j, flow, flows_at(j->flows, flow), FLOW_ENDED);
 		flows_remove(j->flows, flow);
@@ -535,8 +545,6 @@ static void on_claim_over(void *arg, uint32_t at, const struct claim *c)
 
 static void hear(struct join *j, const struct heard *h)
 {
-	struct flow_record *r;
-	const struct claim *c;
 	uint32_t at, flow;
 
 	j->heard++;
@@ -557,10 +565,8 @@ static void hear(struct join *j, const struct heard *h)
 	flow = j->claim_flows[at].flow;
 	if (flow == TABLE_NONE)
 		return;
-	c = claims_at(j->claims, at);
-	r = flows_at(j->flows, flow);
-	r->is_turned = (uint8_t)is_turned(&r->key, &c->key); /* the other end may speak now */
-	if (c->state == CLAIM_ENDED)
+	set_claim(j, flow, at); /* another end may speak now */
+	if (claims_at(j->claims, at)->state == CLAIM_ENDED)
 		flows_end(j->flows, flow, j->now_s);
 }
 

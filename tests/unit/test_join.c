@@ -1186,6 +1186,51 @@ static void ordinary_flows_leave_first(void **state)
 	world_close(w);
 }
 
+/* Anybody can claim: such flows leave with the registered ones, before those that an end announced. */
+static void a_strangers_claim_protects_no_flow(void **state)
+{
+	const struct join_config cfg = {.flows_max = 2, .claims_max = 4};
+	struct world *w = world_open(&cfg);
+	struct flow_question q = {.has_claim = 1};
+	struct flow_view v[4];
+	size_t matching;
+
+	(void)state;
+	hear(w, FIREFLY_START, key_of(1, 1, 9, 9), CMS);
+	see_plain(w, key_of(1, 1, 9, 9), 100);
+	join_it(w);
+	host(hear(w, FIREFLY_START, key_of(2, 2, 9, 9), CMS)->sender_ip, 99);
+	see_plain(w, key_of(2, 2, 9, 9), 100);
+	join_it(w);
+	see_label(w, key_of(3, 3, 9, 9), CMS, 100);
+	join_it(w);
+	assert_int_equal(w->b->n_flows, 1);
+	assert_int_equal(w->b->flows[0].key.src_port, 2);
+	assert_int_equal(join_flows(w->j, &q, v, 4, &matching), 1);
+	assert_int_equal(v[0].flow.key.src_port, 1);
+	world_close(w);
+}
+
+/* A sender that goes on about a flow that nobody sees keeps it from nothing. */
+static void words_are_no_packets(void **state)
+{
+	struct world *w = world_open(NULL);
+	const struct flow_key k = key_of(1, 1, 2, 2);
+
+	(void)state;
+	hear(w, FIREFLY_START, k, CMS);
+	see_plain(w, k, 100);
+	join_it(w);
+	for (uint32_t i = 1; i < 2 * JOIN_IDLE_S + 1; i++) {
+		hear(w, FIREFLY_ONGOING, k, CMS)->firefly.start_utc_us = T0 * US_PER_S + 50000;
+		see_plain(w, key_of(3, 3, 4, 4), 100);
+		join_it(w);
+	}
+	assert_int_equal(w->b->n_flows, 1);
+	assert_int_equal(w->b->flows[0].key.src_port, 1);
+	world_close(w);
+}
+
 /* Whatever comes within one second, sums stay, and what had to leave had been counted. */
 static void a_flood_changes_no_sum(void **state)
 {
@@ -1824,6 +1869,14 @@ static void settings_may_change_between_seconds(void **state)
 	join_it(w);
 	assert_int_equal(bytes_of(w, GRADE_UNTAGGED), 1000);
 	assert_int_equal(only_flow(w).flow.grade, GRADE_UNTAGGED);
+	join_set_registered(w->j, &w->registered);
+	see_label(w, k, CMS, 900000)->source = SOURCE_B;
+	join_it(w);
+	assert_int_equal(only_flow(w).flow.grade, GRADE_CONFIRMED);
+	join_set_registered(w->j, &fewer);
+	assert_int_equal(only_flow(w).flow.grade, GRADE_UNREGISTERED);
+	join_set_registered(w->j, &w->registered);
+	assert_int_equal(only_flow(w).flow.grade, GRADE_CONFIRMED);
 	world_close(w);
 }
 
@@ -1859,6 +1912,8 @@ int main(void)
 		cmocka_unit_test(two_points_may_see_one_way_each),
 		cmocka_unit_test(every_points_rows_are_regraded),
 		cmocka_unit_test(ordinary_flows_leave_first),
+		cmocka_unit_test(a_strangers_claim_protects_no_flow),
+		cmocka_unit_test(words_are_no_packets),
 		cmocka_unit_test(a_flood_changes_no_sum),
 		cmocka_unit_test(rows_of_a_second_are_limited_joined_ones_first),
 		cmocka_unit_test(pairs_are_by_site_grade_and_tag),
