@@ -1215,15 +1215,18 @@ static void a_strangers_claim_protects_no_flow(void **state)
 static void words_are_no_packets(void **state)
 {
 	struct world *w = world_open(NULL);
-	const struct flow_key k = key_of(1, 1, 2, 2);
+	const struct flow_key silent = key_of(1, 1, 2, 2), slow = key_of(3, 3, 4, 4);
 
 	(void)state;
-	hear(w, FIREFLY_START, k, CMS);
-	see_plain(w, k, 100);
-	join_it(w);
-	for (uint32_t i = 1; i < 2 * JOIN_IDLE_S + 1; i++) {
-		hear(w, FIREFLY_ONGOING, k, CMS)->firefly.start_utc_us = T0 * US_PER_S + 50000;
-		see_plain(w, key_of(3, 3, 4, 4), 100);
+	hear(w, FIREFLY_START, silent, CMS);
+	hear(w, FIREFLY_START, slow, CMS);
+	see_plain(w, silent, 100);
+	for (uint32_t i = 0; i < 2 * JOIN_IDLE_S + 1; i++) {
+		if (i % 30 == 0)
+			see_plain(w, slow, 100);
+		if (i > 0)
+			hear(w, FIREFLY_ONGOING, silent, CMS)->firefly.start_utc_us =
+				T0 * US_PER_S + 50000;
 		join_it(w);
 	}
 	assert_int_equal(w->b->n_flows, 1);
@@ -1398,6 +1401,23 @@ static void labelled_flows_are_counted_once_a_minute(void **state)
 	assert_int_equal(label_rows(w, 3, &begun, &before), 1);
 	assert_int_equal(begun, 0);
 	assert_int_equal(before, 1);
+	world_close(w);
+}
+
+static void a_way_that_changes_its_tag_counts_under_each(void **state)
+{
+	struct world *w = world_open(NULL);
+	uint32_t begun, before;
+
+	(void)state;
+	see_label(w, key_of(1, 1, 2, 2), CMS, 1000);
+	join_it(w);
+	see_label(w, key_of(1, 1, 2, 2), ATLAS, 1000);
+	join_it(w);
+	assert_int_equal(w->b->n_label_flows, 1);
+	assert_int_equal(label_rows(w, 2, &begun, &before), 1);
+	assert_int_equal(begun, 1);
+	assert_int_equal(before, 0);
 	world_close(w);
 }
 
@@ -1918,6 +1938,7 @@ int main(void)
 		cmocka_unit_test(rows_of_a_second_are_limited_joined_ones_first),
 		cmocka_unit_test(pairs_are_by_site_grade_and_tag),
 		cmocka_unit_test(labelled_flows_are_counted_once_a_minute),
+		cmocka_unit_test(a_way_that_changes_its_tag_counts_under_each),
 		cmocka_unit_test(significance_is_held_against_unregistered_labels),
 		cmocka_unit_test(one_flow_alone_is_not_significant),
 		cmocka_unit_test(tails_are_right),
