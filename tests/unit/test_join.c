@@ -1222,7 +1222,7 @@ static void words_are_no_packets(void **state)
 	hear(w, FIREFLY_START, slow, CMS);
 	see_plain(w, silent, 100);
 	for (uint32_t i = 0; i < 2 * JOIN_IDLE_S + 1; i++) {
-		if (i % 30 == 0)
+		if (i % 30 == 15)
 			see_plain(w, slow, 100);
 		if (i > 0)
 			hear(w, FIREFLY_ONGOING, silent, CMS)->firefly.start_utc_us =
