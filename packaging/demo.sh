@@ -75,11 +75,35 @@ for namespace in "$a" "$b"; do # frames as they would be on a wire, not the kern
 	nsenter --net=/run/netns/"$namespace" ethtool -K eth0 tso off gso off >/dev/null 2>&1 || true
 done
 
+# --- whose addresses they are: made-up sites in CRIC's form ------------------------------------------------------
+site() { # site NAME TIER LATITUDE LONGITUDE COUNTRY PREFIX...
+	printf '%s"%s": {"name": "%s", "rc_tier_level": %s, "latitude": %s, "longitude": %s, "country_code": "%s",\n' \
+		"$comma" "$1" "$1" "$2" "$3" "$4" "$5"
+	shift 5
+	printf ' "netroutes": {"R": {"networks": {"any": ["%s"' "$1"
+	shift
+	for prefix; do printf ', "%s"' "$prefix"; done
+	printf ']}}}}'
+	comma=',
+'
+}
+{
+	comma='{'
+	site SITE-A 1 52.4 4.9 NL 2001:db8:1::/48 192.0.2.0/24
+	site SITE-B 2 41.8 -88.3 US 2001:db8:2::/48
+	site SITE-C 0 46.2 6.1 CH 2001:db8:10::/46 203.0.113.0/24
+	site SITE-D 1 40.9 -72.9 US 2001:db8:14::/46
+	site SITE-E 2 35.7 139.7 JP 2001:db8:18::/46
+	site SITE-F 2 -33.9 18.4 ZA 2001:db8:1c::/46
+	echo '}'
+} >"$work/cric.json"
+
 # --- the observer ----------------------------------------------------------------------------------------------
 cat >"$work/observer.yaml" <<EOF
 interfaces: ["$mirror"]
 sflow: {listen: ["[::1]:6343"]}
-firefly: {listen: ["[::1]:10514", "[fd5c:17a6::1]:10514"]}
+firefly: {listen: ["[::1]:10514", "[fd5c:17a6::1]:10514"], relays: ["::1"]}
+sites: {cric: "$work/cric.json"}
 http: {listen: "127.0.0.1:$PORT"}
 database: {url: "sqlite:$work/observer.db"}
 site: {prefixes: ["2001:db8:1::/48", "192.0.2.0/24"]}
@@ -147,6 +171,20 @@ cat <<EOF
   fireflies    of both markers, and of five producers' dialects
 
 EOF
+# once flows were both announced and seen
+joined() {
+	tries=0
+	while [ $tries -lt 60 ]; do
+		sleep 1
+		tries=$((tries + 1))
+		said=$(curl -fs "http://127.0.0.1:$PORT/api/v1/health" |
+			jq -r '.join | select(.claims_joined > 0) | "\(.claims_joined) of \(.claims_begun)"') || continue
+		[ $tries -lt 10 ] || [ -z "$said" ] || break
+	done
+	echo "demo: fireflies joined with what the wire shows: ${said:-none} flows announced so far (Flows and Agreement tell which)"
+}
+joined &
+pids="$pids $!"
 if [ "$SECONDS_" -gt 0 ]; then
 	echo "demo: ends by itself in $SECONDS_ s"
 	sleep "$SECONDS_" &
