@@ -42,7 +42,8 @@ struct claim *claims_at(const struct claims *c, uint32_t at);
  * nothing fits but the addresses. What a stranger says counts only when nothing of an end or a relay fits. TABLE_NONE. */
 uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t first_utc_us,
 		     int64_t last_utc_us, uint32_t *how);
-/* A flow was seen for it: keeps it from being evicted early and alive while packets come. */
+/* A flow was seen for it, the one that claims_find was asked for last: keeps it from being evicted early and alive
+ * while packets come. */
 void claims_joined(struct claims *c, uint32_t at, int64_t last_seen_utc_us);
 void claims_odd(struct claims *c, uint32_t at, uint32_t oddity);
 /* Its data sender by what it says itself: 1 key.src, -1 key.dst, 0 not said. */

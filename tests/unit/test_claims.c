@@ -433,6 +433,25 @@ static void an_end_without_start_time_closes_what_is_open(void **state)
 	assert_int_equal(status().begun, 2);
 }
 
+/* Its times come from elsewhere than its START's. */
+static void flowd_go_may_restate_the_start(void **state)
+{
+	struct heard start = bed_start(T0), end = bed_end(T0 + S(5), T0 + S(20), 7), next;
+	uint32_t n;
+
+	(void)state;
+	start.firefly.producer = end.firefly.producer = FIREFLY_FLOWD_GO;
+	n = bed_hear(&bed, start);
+	assert_int_equal(bed_hear(&bed, end), n);
+	assert_int_equal(status().begun, 1);
+	assert_int_equal(claim_duration_us(at(n)), S(20));
+	/* but two STARTs are two flows */
+	next = bed_start(T0 + S(30));
+	next.firefly.producer = FIREFLY_FLOWD_GO;
+	bed_hear(&bed, next);
+	assert_int_equal(status().begun, 2);
+}
+
 /* Both ends announce the same flow, each as source, clocks half a second apart. */
 static void the_other_end_speaks_of_the_same_flow(void **state)
 {
@@ -571,6 +590,17 @@ static void a_copy_from_an_end_vouches_for_a_stranger(void **state)
 	assert_int_equal(at(n)->provenance, CLAIM_FROM_END);
 	assert_int_equal(at(n)->starts, 1);
 	assert_int_equal(bed.n_over, 0);
+}
+
+static void a_strangers_copy_vouches_for_nothing(void **state)
+{
+	uint32_t n = bed_hear(&bed, from(bed_start(T0), SOMEONE));
+
+	(void)state;
+	bed_hear(&bed, from(later(bed_start(T0), 1000), SOMEONE));
+	assert_int_equal(at(n)->provenance, CLAIM_FROM_STRANGER);
+	assert_true(at(n)->oddities & CLAIM_STRANGER);
+	assert_int_equal(at(n)->duplicates, 1);
 }
 
 static void a_stranger_may_not_take_up_what_another_began(void **state)
@@ -1215,12 +1245,14 @@ int main(void)
 		TEST(counts_that_turn_back_are_nothing),
 		TEST(dcache_end_closes_though_its_start_differs),
 		TEST(an_end_without_start_time_closes_what_is_open),
+		TEST(flowd_go_may_restate_the_start),
 		TEST(the_other_end_speaks_of_the_same_flow),
 		TEST(two_ends_may_name_the_same_source),
 		TEST(the_end_that_knows_the_bytes_leads),
 		TEST(a_stranger_changes_nothing_of_a_good_claim),
 		TEST(an_end_takes_over_from_a_stranger),
 		TEST(a_copy_from_an_end_vouches_for_a_stranger),
+		TEST(a_strangers_copy_vouches_for_nothing),
 		TEST(a_stranger_may_not_take_up_what_another_began),
 		TEST(relays_may_speak_and_change),
 		TEST(strangers_leave_first_then_the_unjoined_then_the_oldest),
