@@ -247,7 +247,7 @@ static int list_top(const struct query_config *cfg, json_t *answer)
 		} else {
 			cli_put_shown(l, error, "exact");
 		}
-		cli_put_int(l, (int64_t)number_of(row, "samples"));
+		put_json(l, json_object_get(row, "samples"));
 	}
 	cli_list_close(l);
 	return CLI_OK;

@@ -363,7 +363,7 @@ const struct api_route api_routes[] = {
 	 "{from:t to:t step_s:i group:[s] unit:s "
 	 "series:[{" SHAPE_ROW_KEY "rest:b bytes?:[i] ip_bytes?:[i] packets?:[i] end_bytes?:[i] "
 	 "error_bytes?:[i] "
-	 "samples:[i] total:i total_error?:i}] gaps:[{from:t to:t reason:s}]}",
+	 "samples?:[i] total:i total_error?:i}] gaps:[{from:t to:t reason:s}]}",
 	 TRAFFIC_PARAMS, answer_series},
 	{"/api/v1/top", "Traffic of a range, largest first", TYPE_JSON,
 	 "{from:t to:t group:[s] unit:s rows:[{" SHAPE_ROW_KEY

@@ -197,19 +197,23 @@ static void put_points(struct text *t, const char *name, const struct store_seri
 	text_put(t, "]");
 }
 
-static void put_series(struct text *t, const struct question *q, const struct store_series *s,
-		       size_t n_points)
+/* What is claimed was not sampled. */
+static void put_series(struct text *t, const struct question *q, enum store_table table,
+		       const struct store_series *s, size_t n_points)
 {
+	int sampled = table != STORE_TABLE_CLAIMS, has_error = sampled && q->unit != UNIT_PACKETS;
+
 	text_put(t, "{\"key\":");
 	text_json(t, json_key(q, s));
 	text_put(t, s->is_rest ? ",\"rest\":true" : ",\"rest\":false");
 	put_points(t, unit_name(q->unit), s, n_points, q->unit, value_in);
-	if (q->unit != UNIT_PACKETS)
+	if (has_error)
 		put_points(t, "error_bytes", s, n_points, q->unit, error_of);
-	put_points(t, "samples", s, n_points, q->unit, samples_of);
+	if (sampled)
+		put_points(t, "samples", s, n_points, q->unit, samples_of);
 	text_put(t, ",\"total\":");
 	text_count(t, value_in(&s->total, q->unit));
-	if (q->unit != UNIT_PACKETS) {
+	if (has_error) {
 		text_put(t, ",\"total_error\":");
 		text_count(t, api_error_bytes(&s->total));
 	}
@@ -251,7 +255,7 @@ void answer_series(const struct question *q, struct answer *out)
 	for (size_t i = 0; i < r->n_series; i++) {
 		if (i)
 			text_put(&t, ",");
-		put_series(&t, q, &r->series[i], r->n_points);
+		put_series(&t, q, table, &r->series[i], r->n_points);
 	}
 	text_put(&t, "],\"gaps\":");
 	text_json(&t, api_gaps(r));

@@ -5,7 +5,8 @@
  *   same run;
  *   bytes of the file for a day;
  *   answers from a store as full as a year makes it: 24 h of 10 s, 14 d of minutes, 90 d of 10 min,
- *   a year of hours and days. Its tables are filled by SQL, the questions go through store_query.
+ *   a year of hours and days, 200 pairs of sites and tags in each minute, hour and day, and 2,000,000
+ *   flows. Its tables are filled by SQL, the questions go through the store's door.
  *
  *   bench_store [DIRECTORY]    (default /tmp; needs 2 GB and a minute)
  *
@@ -297,6 +298,47 @@ static void fill_table(sqlite3 *handle, const char *name, int width_s, int64_t s
 	run(handle, sql);
 }
 
+/* --- a year of what the join adds ---------------------------------------------------------- */
+
+#define PAIRS 200 /* rows of a bucket: 40 pairs of sites, five tags each */
+
+static void fill_pairs(sqlite3 *handle, const char *name, int width_s, int64_t span_s,
+		       int64_t end_utc_s)
+{
+	char sql[1024];
+
+	snprintf(sql, sizeof(sql),
+		 "WITH RECURSIVE t(b) AS (SELECT %lld UNION ALL SELECT b + %d FROM t WHERE b + %d "
+		 "< %lld), n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d) "
+		 "INSERT INTO pairs_%s SELECT b, i / 25, i / 5 %% 5, 6, 3, 2 + i %% 5, 9, 1000, "
+		 "1500000 + i, 1480000, 1000, 1e9 FROM t CROSS JOIN n ORDER BY 1, 2, 3, 4, 5, 6",
+		 (long long)(end_utc_s - span_s), width_s, width_s, (long long)end_utc_s, PAIRS - 1,
+		 name);
+	run(handle, sql);
+	snprintf(sql, sizeof(sql), "INSERT OR REPLACE INTO kept VALUES ('pairs_%s', %lld)", name,
+		 (long long)(span_s < YEAR_S ? end_utc_s - span_s : 0));
+	run(handle, sql);
+}
+
+/* The newest 100,000 ended within the last hour. */
+static void fill_flows(sqlite3 *handle, int n, int64_t end_utc_s)
+{
+	char sql[1024];
+
+	snprintf(sql, sizeof(sql),
+		 "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d - 1) "
+		 "INSERT INTO flows SELECT i + 1, %lld - (%d - i) * 36 / 1000, "
+		 "'2001:db8::' || (i %% 1000), '2001:db8:1::' || (i %% 777), 1094, i %% 60000, 6, "
+		 "6, 1, 1, "
+		 "i %% 45, i %% 44, i %% 6, 1, 2 + i %% 5, 1 + i %% 12, 2, 2, 1, 1000001 + i %% "
+		 "99999, 10, "
+		 "i * 7919 %% 1000003, 0, 1, 100, 0, 11, 1, 2, 9, 0, 0, 0, 2, 9, 1, 1000, 5, 5, 5, "
+		 "0, 3, 1, "
+		 "'2001:db8::1', 1, 0 FROM n",
+		 n, (long long)end_utc_s, n);
+	run(handle, sql);
+}
+
 static void fill_year(int64_t end_utc_s)
 {
 	static const struct {
@@ -316,6 +358,10 @@ static void fill_year(int64_t end_utc_s)
 		    "activity)");
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		fill_table(handle, tables[i].name, tables[i].width_s, tables[i].span_s, end_utc_s);
+	fill_pairs(handle, "1m", 60, 14 * DAY_S, end_utc_s);
+	fill_pairs(handle, "1h", 3600, YEAR_S, end_utc_s);
+	fill_pairs(handle, "1d", 86400, YEAR_S, end_utc_s);
+	fill_flows(handle, 2000000, end_utc_s);
 	run(handle, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
 	sqlite3_close(handle);
 }
@@ -337,35 +383,78 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void ask(struct store *s, const char *what, int64_t from_utc_s, int64_t to_utc_s,
-		uint32_t step_s)
-{
-	struct store_query q = {.from_utc_s = from_utc_s,
-				.to_utc_s = to_utc_s,
-				.step_s = step_s,
-				.group = 1u << DIM_EXPERIMENT | 1u << DIM_ACTIVITY |
-					 1u << DIM_DIRECTION};
-	double took_ms[ASKED], cpu_ms[ASKED];
-	size_t n_points = 0, n_series = 0;
+struct asking { /* one of them is asked */
+	const struct store_query *query;
+	const struct store_flow_query *flows;
+};
 
-	for (int i = 0; i < ASKED; i++) {
-		struct store_result *r = NULL;
+/* How large the answer is: series and points, or flows of all that match. */
+static void ask_once(struct store *s, const struct asking *a, size_t *n, size_t *of)
+{
+	struct store_result *r = NULL;
+	struct store_flows *f = NULL;
+
+	if (a->query ? store_query(s, a->query, &r) : store_flows(s, a->flows, &f))
+		die("cannot ask");
+	*n = r ? r->n_series : f->n;
+	*of = r ? r->n_points : f->matching;
+	store_result_free(r);
+	store_flows_free(f);
+}
+
+static void time_it(struct store *s, const char *what, const struct asking *a, int times)
+{
+	double took_ms[ASKED], cpu_ms[ASKED];
+	size_t n, of;
+
+	for (int i = 0; i < times; i++) {
 		int64_t start = clock_mono_ns();
 		double start_cpu_s = cpu_s();
 
-		if (store_query(s, &q, &r) < 0)
-			die("cannot ask");
+		ask_once(s, a, &n, &of);
 		took_ms[i] = seconds_since(start) * 1e3;
 		cpu_ms[i] = (cpu_s() - start_cpu_s) * 1e3;
-		n_points = r->n_points;
-		n_series = r->n_series;
-		store_result_free(r);
 	}
-	qsort(took_ms, ASKED, sizeof(took_ms[0]), by_size);
-	qsort(cpu_ms, ASKED, sizeof(cpu_ms[0]), by_size);
-	printf("%-22s %6.1f ms median %6.1f ms p95 (%.1f ms of CPU)  %zu series x %zu points\n",
-	       what, took_ms[ASKED / 2], took_ms[ASKED * 95 / 100], cpu_ms[ASKED / 2], n_series,
-	       n_points);
+	qsort(took_ms, (size_t)times, sizeof(took_ms[0]), by_size);
+	qsort(cpu_ms, (size_t)times, sizeof(cpu_ms[0]), by_size);
+	printf("%-28s %6.1f ms median %6.1f ms p95 (%.1f ms of CPU)  %zu %s %zu\n", what,
+	       took_ms[times / 2], took_ms[times * 95 / 100], cpu_ms[times / 2], n,
+	       a->query ? "series x points" : "flows of", of);
+}
+
+static void ask_by(struct store *s, const char *what, uint32_t group, int64_t from_utc_s,
+		   int64_t to_utc_s, uint32_t step_s)
+{
+	const struct store_query q = {
+		.from_utc_s = from_utc_s, .to_utc_s = to_utc_s, .step_s = step_s, .group = group};
+
+	time_it(s, what, &(struct asking){.query = &q}, ASKED);
+}
+
+static void ask(struct store *s, const char *what, int64_t from_utc_s, int64_t to_utc_s,
+		uint32_t step_s)
+{
+	ask_by(s, what, DIM_BIT(DIM_EXPERIMENT) | DIM_BIT(DIM_ACTIVITY) | DIM_BIT(DIM_DIRECTION),
+	       from_utc_s, to_utc_s, step_s);
+}
+
+static void ask_pairs(struct store *s, const char *what, int64_t from_utc_s, int64_t to_utc_s,
+		      uint32_t step_s)
+{
+	ask_by(s, what, DIM_BIT(DIM_SRC_SITE) | DIM_BIT(DIM_DST_SITE) | DIM_BIT(DIM_EXPERIMENT),
+	       from_utc_s, to_utc_s, step_s);
+}
+
+static void ask_flows(struct store *s, const char *what, enum store_flow_order order,
+		      uint32_t grades, int64_t from_utc_s, int64_t to_utc_s)
+{
+	const struct store_flow_query q = {.from_utc_s = from_utc_s,
+					   .to_utc_s = to_utc_s,
+					   .order = order,
+					   .grades = grades,
+					   .limit = 100};
+
+	time_it(s, what, &(struct asking){.flows = &q}, ASKED / 4);
 }
 
 int main(int argc, char **argv)
@@ -377,6 +466,7 @@ int main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/bench_store.db", argc > 1 ? argv[1] : "/tmp");
 	snprintf(url, sizeof(url), "sqlite:%s", path);
 	log_open(LOG_LEVEL_ERROR, 0);
+	setlinebuf(stdout);
 	remove_files();
 	compare(1, 1000);
 	compare(50, 60);
@@ -393,6 +483,16 @@ int main(int argc, char **argv)
 	ask(s, "last year, 1 day", end_utc_s - YEAR_S, end_utc_s, DAY_S);
 	ask(s, "last year, total", end_utc_s - YEAR_S, end_utc_s, 0);
 	ask(s, "last 90 days, 3 h", end_utc_s - 90 * DAY_S, end_utc_s, 3 * 3600);
+	ask_pairs(s, "sites, last hour, 1 min", end_utc_s - 3600, end_utc_s, 60);
+	ask_pairs(s, "sites, last 12 hours, 1 min", end_utc_s - 12 * 3600, end_utc_s, 60);
+	ask_pairs(s, "sites, last 7 days, 1 h", end_utc_s - 7 * DAY_S, end_utc_s, 3600);
+	ask_pairs(s, "sites, last year, 1 day", end_utc_s - YEAR_S, end_utc_s, DAY_S);
+	ask_pairs(s, "sites, last year, total", end_utc_s - YEAR_S, end_utc_s, 0);
+	ask_flows(s, "flows of an hour, largest", STORE_FLOWS_BY_BYTES, 0, end_utc_s - 3600,
+		  end_utc_s);
+	ask_flows(s, "flows of an hour, disagree", STORE_FLOWS_BY_NEWEST, 1u << GRADE_DISAGREE,
+		  end_utc_s - 3600, end_utc_s);
+	ask_flows(s, "flows of all, largest", STORE_FLOWS_BY_BYTES, 0, 0, end_utc_s);
 	store_close(s);
 	remove_files();
 	return 0;

@@ -565,9 +565,10 @@ static void claims_are_told_as_they_flowed_and_as_they_are_booked(void **state)
 		    " 'total_end_bytes': 4400}");
 	json_decref(got);
 	got = ask("/api/v1/series?" MINUTE "&filter=application%3Dxrootd&unit=end_bytes");
-	assert_json(json_incref(json_object_get(json_array_get(json_object_get(got, "series"), 0),
-						"end_bytes")),
-		    "[4400]");
+	assert_json(json_incref(json_array_get(json_object_get(got, "series"), 0)),
+		    "{'key': {'experiment_id': 3, 'experiment': 'cms', 'activity_id': 14,"
+		    " 'activity': 'Analysis Input'}, 'rest': false, 'end_bytes': [4400],"
+		    " 'total': 4400}");
 	json_decref(got);
 	a = ask_text("/api/v1/claims?" MINUTE "&group=experiment&format=csv");
 	assert_string_equal(a.body,
