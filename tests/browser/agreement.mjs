@@ -31,7 +31,10 @@ export async function agreement({ page, ask, open, data, look }) {
     raw,
   );
   const tile = which => page.locator(`[data-tile=${which}]`).getAttribute("data-value").then(Number);
-  check("the tiles say the same", (await tile("agree")) === flows("same") && (await tile("disagree")) === flows("other"));
+  check(
+    "the tiles say the same",
+    (await tile("agree")) === flows("same") && (await tile("disagree")) === flows("other"),
+  );
 
   const rows = await data("tr[data-sender]");
   check(
@@ -67,8 +70,13 @@ export async function agreement({ page, ask, open, data, look }) {
   const differs = answer.cells.find(c => c.verdict === "other");
   await page.locator(`${cell(tag(differs.wire), tag(differs.claim))} a`).click();
   const listed = () =>
-    page.locator("table.flows tbody tr[data-flow]").evaluateAll(list => list.map(tr => [tr.dataset.wire, tr.dataset.claimed]));
-  check("a number leads to the flows behind it", await until(5, () => new URL(page.url()).pathname === "/flows"));
+    page
+      .locator("table.flows tbody tr[data-flow]")
+      .evaluateAll(list => list.map(tr => [tr.dataset.wire, tr.dataset.claimed]));
+  check(
+    "a number leads to the flows behind it",
+    await until(5, () => new URL(page.url()).pathname === "/flows"),
+  );
   await page.locator(".choice a.chip", { hasText: /^live$/ }).click(); // they are not over yet
   check(
     `which have these two tags`,

@@ -23,7 +23,8 @@ export async function flows({ page, ask, open, data, look, truth }) {
   await page.keyboard.press("End");
   const read = {};
   for (let i = 0; i < 6 && sum(Object.values(read)) < truth.starts; i++) {
-    for (const { name, value } of await data("#begun .tip tr[data-name]:not(.sum)")) read[name] = (read[name] ?? 0) + value;
+    for (const { name, value } of await data("#begun .tip tr[data-name]:not(.sum)"))
+      read[name] = (read[name] ?? 0) + value;
     await page.keyboard.press("ArrowLeft");
   }
   const { series } = await ask("/api/v1/claims?group=experiment,activity&from=-1h&step=1m");
@@ -43,7 +44,9 @@ export async function flows({ page, ask, open, data, look, truth }) {
     `median, 95 % and longest of ${whiskers.length} tags are the API's`,
     whiskers.length >= 8 &&
       whiskers.every(w => {
-        const r = lengths.rows.find(r => r.key.experiment_id === w.experiment && r.key.activity_id === w.activity);
+        const r = lengths.rows.find(
+          r => r.key.experiment_id === w.experiment && r.key.activity_id === w.activity,
+        );
         return r?.flows === w.flows && r.median === w.median && r.p95 === w.p95 && r.max === w.max;
       }),
     { whiskers, api: lengths.rows },
@@ -70,7 +73,8 @@ export async function flows({ page, ask, open, data, look, truth }) {
   );
   const { rows: families } = await ask("/api/v1/top?group=experiment,family&from=-1h");
   const drawn = await data("#families tbody tr");
-  const six = id => sum(families.filter(r => r.key.experiment_id === id && r.key.family === 6).map(r => r.bytes));
+  const six = id =>
+    sum(families.filter(r => r.key.experiment_id === id && r.key.family === 6).map(r => r.bytes));
   check(
     "IPv6 of each experiment is the API's",
     drawn.filter(d => d.experiment > 0).length >= 6 &&
@@ -87,9 +91,11 @@ export async function flows({ page, ask, open, data, look, truth }) {
     claimed: f.claim ? `${f.claim.experiment_id}.${f.claim.activity_id}` : undefined,
   });
   const fromPage = async () =>
-    (await page.locator("table.flows tbody tr[data-flow]").evaluateAll(list => list.map(tr => ({ ...tr.dataset })))).map(
-      d => ({ ...d, bytes: Number(d.bytes) }),
-    );
+    (
+      await page
+        .locator("table.flows tbody tr[data-flow]")
+        .evaluateAll(list => list.map(tr => ({ ...tr.dataset })))
+    ).map(d => ({ ...d, bytes: Number(d.bytes) }));
   const agrees = async params => {
     const api = (await ask(`/api/v1/flows?state=recent&limit=200&${params}`)).flows.map(fields);
     const seen = await fromPage();
@@ -109,7 +115,9 @@ export async function flows({ page, ask, open, data, look, truth }) {
   check(
     "and how many there are in all is said",
     await until(6, async () =>
-      new RegExp(matching.toLocaleString("en-GB")).test(await page.locator("#flows .sub").first().textContent()),
+      new RegExp(matching.toLocaleString("en-GB")).test(
+        await page.locator("#flows .sub").first().textContent(),
+      ),
     ),
   );
   await page.getByRole("button", { name: "Rate", exact: true }).click();
@@ -126,8 +134,14 @@ export async function flows({ page, ask, open, data, look, truth }) {
   const one = listed.find(f => f.evidence.length > 1) ?? listed[0];
   await page.locator(`tr[data-flow="${name(one)}"] button.open`).press("Enter");
   const evidence = async () => (await data(".flow-details [data-evidence]")).map(d => d.evidence);
-  check("a row opens by key, with its evidence", same(await evidence(), one.evidence), { page: await evidence(), api: one.evidence });
-  check("and says why in the API's words", (await page.locator(".flow-details .evidence").textContent()).includes(one.why));
+  check("a row opens by key, with its evidence", same(await evidence(), one.evidence), {
+    page: await evidence(),
+    api: one.evidence,
+  });
+  check(
+    "and says why in the API's words",
+    (await page.locator(".flow-details .evidence").textContent()).includes(one.why),
+  );
   await page.reload();
   await page.waitForSelector("#flows button.fold:visible");
   await unfold();
@@ -137,7 +151,13 @@ export async function flows({ page, ask, open, data, look, truth }) {
   await page.keyboard.press("p");
   await page.keyboard.press("p"); // asks at once
   await again;
-  check("while it is open no row moves", same((await rows()).map(r => r.flow), order));
+  check(
+    "while it is open no row moves",
+    same(
+      (await rows()).map(r => r.flow),
+      order,
+    ),
+  );
   await page.locator(`tr[data-flow="${name(one)}"] button.open`).press("Enter");
 
   await page.locator(".choice a.chip", { hasText: /^disagree$/ }).click();
@@ -145,7 +165,9 @@ export async function flows({ page, ask, open, data, look, truth }) {
   check(`a chip filters: ${other} flows disagree`, other > 0 && param("filter") === "grade=disagree");
   check(
     "what is not recorded by grade says so",
-    await until(6, async () => /regardless of grade/.test(await page.locator("#lengths .sub").first().textContent())),
+    await until(6, async () =>
+      /regardless of grade/.test(await page.locator("#lengths .sub").first().textContent()),
+    ),
   );
   await page.locator(".choice a.chip", { hasText: /^ended$/ }).click();
   check("those that ended are asked of the database", await until(5, () => param("state") === "ended"));

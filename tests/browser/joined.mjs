@@ -21,17 +21,18 @@ const axe = readFileSync(
 
 // the generator's sites are 2001:db8:1::/48, ours, and 2001:db8:10:: and on; half of them get a place
 const places = Object.fromEntries(
-  [[0x1, 46, 6], ...Array.from({ length: 16 }, (_, i) => [0x10 + i, 60 - 5 * i, i % 2 ? 20 * i - 150 : null])].map(
-    ([n, latitude, longitude]) => [
-      `SITE-${n.toString(16)}`,
-      {
-        ...(longitude === null ? {} : { latitude, longitude }),
-        country_code: "CH",
-        rc_tier_level: 2,
-        netroutes: { r: { netsite: "N", asn: 64500, networks: { ipv6: [`2001:db8:${n.toString(16)}::/48`] } } },
-      },
-    ],
-  ),
+  [
+    [0x1, 46, 6],
+    ...Array.from({ length: 16 }, (_, i) => [0x10 + i, 60 - 5 * i, i % 2 ? 20 * i - 150 : null]),
+  ].map(([n, latitude, longitude]) => [
+    `SITE-${n.toString(16)}`,
+    {
+      ...(longitude === null ? {} : { latitude, longitude }),
+      country_code: "CH",
+      rc_tier_level: 2,
+      netroutes: { r: { netsite: "N", asn: 64500, networks: { ipv6: [`2001:db8:${n.toString(16)}::/48`] } } },
+    },
+  ]),
 );
 const cric = join(work, "cric.json");
 writeFileSync(cric, JSON.stringify(places));
@@ -54,18 +55,31 @@ const kit = {
   },
   /** What a selector finds, as its data- attributes; numbers as numbers. */
   data: selector =>
-    page.locator(selector).evaluateAll(list =>
-      list.map(e =>
-        Object.fromEntries(
-          Object.entries(e.dataset).map(([k, v]) => [k, v !== "" && Number.isFinite(Number(v)) ? Number(v) : v]),
+    page
+      .locator(selector)
+      .evaluateAll(list =>
+        list.map(e =>
+          Object.fromEntries(
+            Object.entries(e.dataset).map(([k, v]) => [
+              k,
+              v !== "" && Number.isFinite(Number(v)) ? Number(v) : v,
+            ]),
+          ),
         ),
       ),
-    ),
   look: async name => {
     await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21aa"] }));
+    const { violations } = await page.evaluate(() =>
+      window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21aa"] }),
+    );
     const grave = violations.filter(v => v.impact === "serious" || v.impact === "critical");
-    const at = grave.map(v => `${v.id}: ${v.help}\n${v.nodes.slice(0, 4).map(n => n.html).join("\n")}`);
+    const at = grave.map(
+      v =>
+        `${v.id}: ${v.help}\n${v.nodes
+          .slice(0, 4)
+          .map(n => n.html)
+          .join("\n")}`,
+    );
     check(`axe finds nothing serious on ${name} with data`, !grave.length, at.join("\n"));
     await page.setViewportSize({ width: 360, height: 740 });
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -87,14 +101,19 @@ const made = kind => {
 const [sampled, announced] = ["sflow", "firefly"].map(made);
 const replay = ({ capture }, port) =>
   new Promise(done =>
-    spawn(scitag, ["replay", capture, "--to", `127.0.0.1:${port}`, "--now"], { stdio: "ignore" }).on("exit", done),
+    spawn(scitag, ["replay", capture, "--to", `127.0.0.1:${port}`, "--now"], { stdio: "ignore" }).on(
+      "exit",
+      done,
+    ),
   );
 await Promise.all([replay(sampled, observer.sflow), replay(announced, observer.firefly)]);
 kit.truth = announced.truth;
 
 // nothing comes any more: wait until all of it is in the database
 const claimed = async () =>
-  (await kit.ask("/api/v1/claims?group=&from=-1h&step=1m")).series.flatMap(s => s.starts).reduce((a, b) => a + b, 0);
+  (await kit.ask("/api/v1/claims?group=&from=-1h&step=1m")).series
+    .flatMap(s => s.starts)
+    .reduce((a, b) => a + b, 0);
 check(
   `${kit.truth.starts} flows begun are what the API says`,
   await until(10, async () => (await claimed()) === kit.truth.starts),

@@ -11,14 +11,22 @@ export async function emptySites({ page, open }) {
   const words = async () => (await page.locator(".recipe pre").allTextContents()).join("\n");
   check(
     "without sites the page teaches the two keys",
-    await until(5, async () => /^sites:\n {2}own:\n {4}- \S+=2001:db8:\S+/.test(await words()) && /\n?sites:\n {2}cric: /.test(await words())),
+    await until(
+      5,
+      async () =>
+        /^sites:\n {2}own:\n {4}- \S+=2001:db8:\S+/.test(await words()) &&
+        /\n?sites:\n {2}cric: /.test(await words()),
+    ),
     await words(),
   );
 }
 
 export async function sites({ page, ask, open, data, look, observer, places }) {
   const sizes = [];
-  page.on("response", r => r.url().endsWith("/map.json") && sizes.push(Number(r.headers()["content-length"])));
+  page.on(
+    "response",
+    r => r.url().endsWith("/map.json") && sizes.push(Number(r.headers()["content-length"])),
+  );
   await open("/sites");
   const answer = await ask("/api/v1/sites?from=-1h");
   const name = site => (site === "(unknown)" ? "" : site);
@@ -69,19 +77,27 @@ export async function sites({ page, ask, open, data, look, observer, places }) {
   const dots = (await data(".world circle[data-site]")).map(d => d.site);
   check(
     `${dots.length} sites with a place are on the map, and no other`,
-    dots.length >= 3 && dots.length === placed.size && dots.every(d => placed.has(d) && places[d].longitude !== undefined),
+    dots.length >= 3 &&
+      dots.length === placed.size &&
+      dots.every(d => placed.has(d) && places[d].longitude !== undefined),
     { dots, placed: [...placed] },
   );
   const arcs = await data(".world .arc");
-  const between = answer.pairs.filter(p => placed.has(p.src_site) && placed.has(p.dst_site) && p.src_site !== p.dst_site);
-  check("its arcs carry the bytes between them", sum(arcs.map(a => a.bytes)) === sum(between.map(p => p.bytes)) && arcs.length > 0, {
-    arcs: sum(arcs.map(a => a.bytes)),
-    api: sum(between.map(p => p.bytes)),
-  });
+  const between = answer.pairs.filter(
+    p => placed.has(p.src_site) && placed.has(p.dst_site) && p.src_site !== p.dst_site,
+  );
+  check(
+    "its arcs carry the bytes between them",
+    sum(arcs.map(a => a.bytes)) === sum(between.map(p => p.bytes)) && arcs.length > 0,
+    { arcs: sum(arcs.map(a => a.bytes)), api: sum(between.map(p => p.bytes)) },
+  );
   await page.locator(".world").focus();
   await page.keyboard.press("+");
   await page.keyboard.press("ArrowRight");
-  check("it zooms and reads out by key", /bit\/s on the average/.test(await page.locator(".world [aria-live]").textContent()));
+  check(
+    "it zooms and reads out by key",
+    /bit\/s on the average/.test(await page.locator(".world [aria-live]").textContent()),
+  );
 
   // --- matrix ----------------------------------------------------------------------------------------------------
   const cells = await data("table.matrix td[data-src]");
@@ -89,7 +105,10 @@ export async function sites({ page, ask, open, data, look, observer, places }) {
   check(
     `${own.length} cells of the matrix are the API's pairs`,
     own.length >= 10 &&
-      own.every(c => answer.pairs.find(p => name(p.src_site) === c.src && name(p.dst_site) === c.dst)?.bytes === c.bytes) &&
+      own.every(
+        c =>
+          answer.pairs.find(p => name(p.src_site) === c.src && name(p.dst_site) === c.dst)?.bytes === c.bytes,
+      ) &&
       sum(cells.map(c => c.bytes)) === answer.bytes,
     own.slice(0, 3),
   );
@@ -98,7 +117,9 @@ export async function sites({ page, ask, open, data, look, observer, places }) {
   check(
     "a number leads to the flows behind it",
     (await until(5, async () => (await page.locator("table.flows tbody tr[data-flow]").count()) > 0)) &&
-      decodeURIComponent(page.url().replaceAll("+", " ")).includes(`src_site=${pair.src} and dst_site=${pair.dst}`),
+      decodeURIComponent(page.url().replaceAll("+", " ")).includes(
+        `src_site=${pair.src} and dst_site=${pair.dst}`,
+      ),
     page.url(),
   );
   await page.goBack();

@@ -15,6 +15,7 @@ import { address, get, reason } from "./api.js";
 import { Bars } from "./bars.js";
 import { plainPaint, type Theme } from "./colour.js";
 import { el, text } from "./dom.js";
+import { keepFocus } from "./focus.js";
 import { quoted } from "./filter.js";
 import { byteCount, clock, count, percent, plural, seconds, zone } from "./format.js";
 import { GRADE_RANK } from "./grades.js";
@@ -33,11 +34,41 @@ const UNANNOUNCED_MAX = 2000; // live flows without a firefly that are looked at
 const SITES_MAX = 16;
 const SENDERS_MAX = 1000;
 
-const NOT_MARKED: Side = { id: "none", name: "not marked", rank: 1e7, tag: null, hint: "No usable tag in the packets." };
-const UNREGISTERED: Side = { id: "unregistered", name: "unregistered", rank: 1e7 + 1, tag: null, hint: "The packets' tag is in no registry: an ordinary host's random label, most likely." };
-const NOT_ANNOUNCED: Side = { id: "silent", name: "not announced", rank: 1e7, tag: null, hint: "No firefly: flows of this moment." };
-const DEAD: Side = { id: "dead", name: "not in the registry", rank: 1e7 + 1, tag: null, hint: "The fireflies' tag is in no registry." };
-const REST: Side = { id: "rest", name: "others", rank: 1e7 + 2, tag: null, hint: "Pairs of tags beyond the observer's table." };
+const NOT_MARKED: Side = {
+  id: "none",
+  name: "not marked",
+  rank: 1e7,
+  tag: null,
+  hint: "No usable tag in the packets.",
+};
+const UNREGISTERED: Side = {
+  id: "unregistered",
+  name: "unregistered",
+  rank: 1e7 + 1,
+  tag: null,
+  hint: "The packets' tag is in no registry: an ordinary host's random label, most likely.",
+};
+const NOT_ANNOUNCED: Side = {
+  id: "silent",
+  name: "not announced",
+  rank: 1e7,
+  tag: null,
+  hint: "No firefly: flows of this moment.",
+};
+const DEAD: Side = {
+  id: "dead",
+  name: "not in the registry",
+  rank: 1e7 + 1,
+  tag: null,
+  hint: "The fireflies' tag is in no registry.",
+};
+const REST: Side = {
+  id: "rest",
+  name: "others",
+  rank: 1e7 + 2,
+  tag: null,
+  hint: "Pairs of tags beyond the observer's table.",
+};
 
 export class AgreementPage extends Page {
   readonly element = el("div", { class: "full agreement-page" });
@@ -76,7 +107,13 @@ export class AgreementPage extends Page {
     });
     this.senders = new Senders(shell);
     this.oddities = new Oddities(shell);
-    this.sites = new Bars(shell.theme, "site-grades", "Grades of the bytes by site", ["Site", "Tagged", "Bytes"], "shares");
+    this.sites = new Bars(
+      shell.theme,
+      "site-grades",
+      "Grades of the bytes by site",
+      ["Site", "Tagged", "Bytes"],
+      "shares",
+    );
     this.sitesPanel = new Panel(shell, {
       id: "site-coverage",
       title: "Coverage by site",
@@ -91,7 +128,12 @@ export class AgreementPage extends Page {
             ...GRADE_RANK.map(g => ({ name: g, key: `${g}_bytes`, words: byteCount, number: true })),
             { name: "Tagged", key: "tagged_share", words: percent, number: true },
           ],
-          rows: this.shares.sites.map(s => [siteWords(s.site), s.bytes, ...GRADE_RANK.map(g => s[g as Grade]), s.tagged_share]),
+          rows: this.shares.sites.map(s => [
+            siteWords(s.site),
+            s.bytes,
+            ...GRADE_RANK.map(g => s[g as Grade]),
+            s.tagged_share,
+          ]),
         },
     });
     this.drawn = el(
@@ -150,7 +192,8 @@ export class AgreementPage extends Page {
       ]);
       this.say("");
       this.draw();
-      if (!this.scrolled && location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+      if (!this.scrolled && location.hash)
+        document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
       this.scrolled = true;
     } catch (e) {
       if (signal.aborted) return;
@@ -217,7 +260,14 @@ export class AgreementPage extends Page {
 
   private cells(answer: AgreementAnswer, silent: FlowsAnswer, hour: boolean): MatrixCell[] {
     const by = new Map<string, MatrixCell>();
-    const add = (wire: Side, claim: Side, verdict: MatrixCell["verdict"], flows: number, bytes: number, href: string): void => {
+    const add = (
+      wire: Side,
+      claim: Side,
+      verdict: MatrixCell["verdict"],
+      flows: number,
+      bytes: number,
+      href: string,
+    ): void => {
       if (!flows) return;
       const id = `${wire.id}\n${claim.id}`;
       const have = by.get(id);
@@ -237,16 +287,22 @@ export class AgreementPage extends Page {
         this.href(c.wire, c.claim, c.verdict, hour),
       );
     for (const f of silent.flows)
-      if (isRegistered(f)) add(wireSide(f), NOT_ANNOUNCED, "silent", 1, f.bytes, this.flowsOf(f, { claim: "no" }));
+      if (isRegistered(f))
+        add(wireSide(f), NOT_ANNOUNCED, "silent", 1, f.bytes, this.flowsOf(f, { claim: "no" }));
     return [...by.values()];
   }
 
   /** Where the flows behind a cell are: most of them are over. */
   private href(wire: Tag, claim: Tag, verdict: string, hour: boolean): string {
     const ended = { state: "ended", range: hour ? "1h" : "24h", claim: "yes" };
-    if (verdict === "dead") return this.shell.address("/flows", { ...ended, oddity: hasTag(claim) ? "dead_number" : "no_tag" });
+    if (verdict === "dead")
+      return this.shell.address("/flows", { ...ended, oddity: hasTag(claim) ? "dead_number" : "no_tag" });
     if (verdict === "unmarked") return this.flowsOf(claim, { ...ended }, "claimed");
-    return this.flowsOf(wire, { ...ended, claimed: tagNumbers(claim) }, verdict === "same" ? "confirmed" : "disagree");
+    return this.flowsOf(
+      wire,
+      { ...ended, claimed: tagNumbers(claim) },
+      verdict === "same" ? "confirmed" : "disagree",
+    );
   }
 
   private flowsOf(tag: Tag, change: Partial<View>, grade = ""): string {
@@ -270,26 +326,33 @@ export class AgreementPage extends Page {
         },
         words,
       );
-    this.choices.replaceChildren(
-      el(
-        "div",
-        { class: "choice", role: "group", "aria-label": "Flows of" },
-        el("span", { class: "quiet" }, "Flows of"),
-        link("the running hour", "", hour),
-        link("all time since the start", "start", !hour),
-      ),
+    const group = el(
+      "div",
+      { class: "choice", role: "group", "aria-label": "Flows of" },
+      el("span", { class: "quiet" }, "Flows of"),
+      link("the running hour", "", hour),
+      link("all time since the start", "start", !hour),
     );
+    keepFocus(this.choices, () => this.choices.replaceChildren(group));
   }
 
   private showTiles(answer: AgreementAnswer, silent: FlowsAnswer, hour: boolean): void {
     const of = (verdict: string): number =>
-      answer.cells.filter(c => c.verdict === verdict).reduce((sum, c) => sum + (hour ? c.flows_1h : c.flows), 0);
+      answer.cells
+        .filter(c => c.verdict === verdict)
+        .reduce((sum, c) => sum + (hour ? c.flows_1h : c.flows), 0);
     const [same, other, unmarked] = [of("same"), of("other"), of("unmarked")];
     const both = same + other;
     const claims = answer.senders.reduce((sum, s) => sum + s.claims, 0);
     const joined = answer.senders.reduce((sum, s) => sum + s.joined, 0);
     const offsets = answer.senders.map(s => s.clock_offset_s).filter((s): s is number => s !== null);
-    const tile = (id: string, name: string, [big, unit]: [string, string], small: string, value: number): HTMLElement =>
+    const tile = (
+      id: string,
+      name: string,
+      [big, unit]: [string, string],
+      small: string,
+      value: number,
+    ): HTMLElement =>
       el(
         "div",
         { class: "tile", "data-tile": id, "data-value": value },
@@ -300,11 +363,35 @@ export class AgreementPage extends Page {
     const share = (n: number, all: number): [string, string] =>
       all ? [percent(n / all).replace(" %", ""), "%"] : ["–", ""];
     this.tiles.replaceChildren(
-      tile("agree", "Agree", share(same, both), `${count(same)} of ${plural(both, "flow")} marked and announced`, same),
+      tile(
+        "agree",
+        "Agree",
+        share(same, both),
+        `${count(same)} of ${plural(both, "flow")} marked and announced`,
+        same,
+      ),
       tile("disagree", "Disagree", [count(other), ""], "flows with two registered tags", other),
-      tile("unmarked", "Announced, not marked", [count(unmarked), ""], "flows without a usable tag in their packets", unmarked),
-      tile("silent", "Marked, not announced", [count(silent.matching), ""], "live flows with a registered tag", silent.matching),
-      tile("seen", "Announced and seen", share(joined, claims), `${count(joined)} of ${plural(claims, "announced flow")}, since the start`, joined),
+      tile(
+        "unmarked",
+        "Announced, not marked",
+        [count(unmarked), ""],
+        "flows without a usable tag in their packets",
+        unmarked,
+      ),
+      tile(
+        "silent",
+        "Marked, not announced",
+        [count(silent.matching), ""],
+        "live flows with a registered tag",
+        silent.matching,
+      ),
+      tile(
+        "seen",
+        "Announced and seen",
+        share(joined, claims),
+        `${count(joined)} of ${plural(claims, "announced flow")}, since the start`,
+        joined,
+      ),
       tile(
         "senders",
         "Senders",
@@ -328,7 +415,10 @@ export class AgreementPage extends Page {
       shown.map(s => ({
         name: siteWords(s.site),
         href: this.shell.address("/flows", { filter: `site=${quoted(s.site)}` }),
-        parts: GRADE_RANK.map(g => ({ value: s[g as Grade], paint: theme => plainPaint(theme, "grade", g, 0) })),
+        parts: GRADE_RANK.map(g => ({
+          value: s[g as Grade],
+          paint: theme => plainPaint(theme, "grade", g, 0),
+        })),
         cells: [percent(s.tagged_share), byteCount(s.bytes)],
         data: { site: s.site, bytes: s.bytes, share: s.tagged_share },
       })),
@@ -342,7 +432,9 @@ export class AgreementPage extends Page {
         : !known.length
           ? "No site is known: keys sites.own and sites.cric of the configuration."
           : `Best tagged is ${best?.site ?? ""}, ${percent(best?.tagged_share ?? 0)} of its bytes. A byte counts for both of its ends.` +
-            (listed.length > shown.length ? ` ${plural(listed.length - shown.length, "smaller one")} not drawn.` : ""),
+            (listed.length > shown.length
+              ? ` ${plural(listed.length - shown.length, "smaller one")} not drawn.`
+              : ""),
     );
     this.sitesPanel.show({
       unit: "share of bytes by grade",
@@ -352,7 +444,12 @@ export class AgreementPage extends Page {
   }
 }
 
-const UNANNOUNCED = { claim: "no", grade: "registered,confirmed", state: "active", limit: String(UNANNOUNCED_MAX) };
+const UNANNOUNCED = {
+  claim: "no",
+  grade: "registered,confirmed",
+  state: "active",
+  limit: String(UNANNOUNCED_MAX),
+};
 const siteWords = (name: string): string => (name === "(unknown)" ? "not known" : name);
 
 const tagSide = (t: Tag): Side => ({

@@ -78,7 +78,8 @@ export interface Spread {
 export const hasTag = (t: Tag): boolean => t.experiment_id !== 0 || t.activity_id !== 0;
 
 /** A number in the place of a name: nobody has registered it. */
-export const isRegistered = (t: Tag): boolean => hasTag(t) && t.activity !== String(t.activity_id) && t.activity_id >= 0;
+export const isRegistered = (t: Tag): boolean =>
+  hasTag(t) && t.activity !== String(t.activity_id) && t.activity_id >= 0;
 
 /** As in the address: "3.14". */
 export const tagNumbers = (t: Tag): string => `${t.experiment_id}.${t.activity_id}`;

@@ -3,6 +3,7 @@
 import type { Paint, Theme } from "./colour.js";
 import { el, set, svg } from "./dom.js";
 import { Fills } from "./fills.js";
+import { keepFocus } from "./focus.js";
 
 export interface Part {
   value: number;
@@ -60,19 +61,18 @@ export class Bars {
   show(rows: readonly BarRow[]): void {
     const sum = (r: BarRow): number => r.parts.reduce((a, p) => a + p.value, 0);
     const largest = Math.max(0, ...rows.map(sum));
-    this.body.replaceChildren(
-      ...rows.map((r, i) => {
-        const tr = el(
-          "tr",
-          {},
-          el("th", { scope: "row" }, r.mark, r.href ? el("a", { href: r.href }, r.name) : r.name),
-          el("td", { class: "picture" }, this.bar(r.parts, this.kind === "shares" ? sum(r) : largest, i)),
-          ...r.cells.map(c => el("td", { class: "number" }, c)),
-        );
-        for (const [name, value] of Object.entries(r.data ?? {})) set(tr, { [`data-${name}`]: value });
-        return tr;
-      }),
-    );
+    const made = rows.map((r, i) => {
+      const tr = el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, r.mark, r.href ? el("a", { href: r.href }, r.name) : r.name),
+        el("td", { class: "picture" }, this.bar(r.parts, this.kind === "shares" ? sum(r) : largest, i)),
+        ...r.cells.map(c => el("td", { class: "number" }, c)),
+      );
+      for (const [name, value] of Object.entries(r.data ?? {})) set(tr, { [`data-${name}`]: value });
+      return tr;
+    });
+    keepFocus(this.body, () => this.body.replaceChildren(...made));
     keepTable(this.element);
   }
 
@@ -82,7 +82,16 @@ export class Bars {
     let at = 0;
     for (const p of parts) {
       const width = whole > 0 ? (p.value / whole) * 100 : 0;
-      if (width > 0) picture.append(svg("rect", { x: `${at}%`, y: 2, width: `${width}%`, height: 14, fill: fills.of(p.paint(this.theme)) }));
+      if (width > 0)
+        picture.append(
+          svg("rect", {
+            x: `${at}%`,
+            y: 2,
+            width: `${width}%`,
+            height: 14,
+            fill: fills.of(p.paint(this.theme)),
+          }),
+        );
       at += width;
     }
     return picture;

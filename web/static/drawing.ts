@@ -40,7 +40,10 @@ export function drawing(
       ctx.scale(scale, scale);
       before?.draw(ctx);
       for (const { entry, x: at, y } of entries) {
-        ctx.fillStyle = entry.paint.texture === "plain" ? entry.paint.colour : (pattern(ctx, entry.paint, 1) ?? entry.paint.colour);
+        ctx.fillStyle =
+          entry.paint.texture === "plain"
+            ? entry.paint.colour
+            : (pattern(ctx, entry.paint, 1) ?? entry.paint.colour);
         ctx.fillRect(at, y - 10, 12, 12);
         ctx.font = "12px Inter, system-ui, sans-serif";
         ctx.textAlign = "left";

@@ -19,7 +19,14 @@ export class Fills {
       this.defs.append(
         svg(
           "pattern",
-          { id, width: 8, height: 8, patternUnits: "userSpaceOnUse", "data-texture": texture, "data-colour": colour },
+          {
+            id,
+            width: 8,
+            height: 8,
+            patternUnits: "userSpaceOnUse",
+            "data-texture": texture,
+            "data-colour": colour,
+          },
           ...strokes(colour, texture),
         ),
       );
@@ -30,7 +37,12 @@ export class Fills {
 }
 
 function strokes(colour: string, texture: Paint["texture"]): SVGElement[] {
-  const ground = svg("rect", { width: 8, height: 8, fill: colour, "fill-opacity": texture === "lines" ? 0.55 : 0.2 });
+  const ground = svg("rect", {
+    width: 8,
+    height: 8,
+    fill: colour,
+    "fill-opacity": texture === "lines" ? 0.55 : 0.2,
+  });
   if (texture === "dots")
     return [
       ground,
@@ -38,5 +50,8 @@ function strokes(colour: string, texture: Paint["texture"]): SVGElement[] {
       svg("circle", { cx: 6, cy: 6, r: 1.2, fill: colour }),
     ];
   const d = texture === "lines" ? "M-2 -2L10 10M-6 2L6 14M2 -6L14 6" : "M-2 2L2 -2M0 8L8 0M6 10L10 6";
-  return [ground, svg("path", { d, stroke: colour, "stroke-width": texture === "lines" ? 2 : 1.2, fill: "none" })];
+  return [
+    ground,
+    svg("path", { d, stroke: colour, "stroke-width": texture === "lines" ? 2 : 1.2, fill: "none" }),
+  ];
 }

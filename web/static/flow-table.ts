@@ -1,11 +1,32 @@
 // The table of flows: both tags, grade and why, seen against claimed. While it is read - the pointer or the
 // focus is in it, or a flow's details are open - its rows keep their places and only their numbers change.
 
-import { endWords, hasTag, isRegistered, tagNumbers, type Claim, type Ends, type Flow, type Tag, type Way } from "./answers.js";
+import {
+  endWords,
+  hasTag,
+  isRegistered,
+  tagNumbers,
+  type Claim,
+  type Ends,
+  type Flow,
+  type Tag,
+  type Way,
+} from "./answers.js";
 import { paint, plainPaint, type Paint, type Theme } from "./colour.js";
 import { el, on, set, text } from "./dom.js";
 import { withCondition } from "./filter.js";
-import { bitRate, byteCount, clock, count, dateTime, duration, error, percent, plural, seconds } from "./format.js";
+import {
+  bitRate,
+  byteCount,
+  clock,
+  count,
+  dateTime,
+  duration,
+  error,
+  percent,
+  plural,
+  seconds,
+} from "./format.js";
 import { GRADE_RANK } from "./grades.js";
 import { tagName } from "./layers.js";
 import type { Shell } from "./page.js";
@@ -27,16 +48,34 @@ interface Column {
 }
 
 const lower = -Infinity; // what is not known comes last
-const ofClaim = (f: Flow, value: (c: Claim) => number | null): number => (f.claim ? (value(f.claim) ?? lower) : lower);
+const ofClaim = (f: Flow, value: (c: Claim) => number | null): number =>
+  f.claim ? (value(f.claim) ?? lower) : lower;
 const claimedBytes = (c: Claim): number | null => c.bytes_src_to_dst ?? c.bytes_dst_to_src;
 
 const COLUMNS: readonly Column[] = [
   { key: "flow", name: "Flow", by: f => f.src },
   { key: "wire", name: "On the wire", title: "tag of the packets, and its carrier", by: f => tagOf(f) },
-  { key: "claimed", name: "Announced", title: "tag that fireflies name, and the application", by: f => (f.claim ? tagOf(f.claim) : "~") },
+  {
+    key: "claimed",
+    name: "Announced",
+    title: "tag that fireflies name, and the application",
+    by: f => (f.claim ? tagOf(f.claim) : "~"),
+  },
   { key: "grade", name: "Grade", by: f => GRADE_RANK.indexOf(f.grade) },
-  { key: "bytes", name: "Bytes seen", number: true, title: "with the sampling error at 95 %", by: f => f.bytes },
-  { key: "said", name: "Bytes said", number: true, title: "by fireflies; the share of it that was seen", by: f => ofClaim(f, claimedBytes) },
+  {
+    key: "bytes",
+    name: "Bytes seen",
+    number: true,
+    title: "with the sampling error at 95 %",
+    by: f => f.bytes,
+  },
+  {
+    key: "said",
+    name: "Bytes said",
+    number: true,
+    title: "by fireflies; the share of it that was seen",
+    by: f => ofClaim(f, claimedBytes),
+  },
   { key: "rate", name: "Rate", number: true, by: f => f.bytes_per_s ?? lower },
   { key: "rtt", name: "RTT", number: true, title: "as fireflies say", by: f => ofClaim(f, c => c.rtt_s) },
   { key: "duration", name: "Lasted", number: true, by: f => f.duration_s ?? lower },
@@ -112,14 +151,19 @@ export class FlowTable {
     this.given = flows;
     const { key, down } = sorting(this.shell.view.sort);
     for (const th of this.head.children)
-      set(th, { "aria-sort": th.getAttribute("data-sort") !== key ? null : down ? "descending" : "ascending" });
+      set(th, {
+        "aria-sort": th.getAttribute("data-sort") !== key ? null : down ? "descending" : "ascending",
+      });
     const column = COLUMNS.find(c => c.key === key);
     const sign = down ? -1 : 1;
     const sorted = !column
       ? flows
       : [...flows].sort((a, b) => {
           const [x, y] = [column.by(a), column.by(b)];
-          return sign * (typeof x === "string" && typeof y === "string" ? x.localeCompare(y) : Number(x) - Number(y));
+          return (
+            sign *
+            (typeof x === "string" && typeof y === "string" ? x.localeCompare(y) : Number(x) - Number(y))
+          );
         });
     this.put(this.unfolded ? sorted : sorted.slice(0, ROWS_FOLDED), !anew && this.isRead());
     this.fold.hidden = flows.length <= ROWS_FOLDED;
@@ -130,7 +174,9 @@ export class FlowTable {
   /** Which flow's details are open is in the address. */
   pick(): void {
     const { pick } = this.shell.view;
-    const row = [...this.rows.values()].find(r => flowName(r.flow) === pick || flowName(r.flow, true) === pick);
+    const row = [...this.rows.values()].find(
+      r => flowName(r.flow) === pick || flowName(r.flow, true) === pick,
+    );
     for (const r of this.rows.values()) set(r.open, { "aria-expanded": String(r === row) });
     if (!row) return this.details.remove();
     this.details.replaceChildren(
@@ -158,7 +204,10 @@ export class FlowTable {
       order = [...this.rows.keys()]; // what is gone stays as it was seen last
       const waiting = [...named.keys()].filter(id => !place.has(id)).length;
       const gone = order.filter(id => !named.has(id)).length;
-      this.waiting = [waiting && `${plural(waiting, "other flow")} to come in`, gone && `${plural(gone, "flow")} to go`]
+      this.waiting = [
+        waiting && `${plural(waiting, "other flow")} to come in`,
+        gone && `${plural(gone, "flow")} to go`,
+      ]
         .filter(Boolean)
         .join(", ");
     } else {
@@ -195,7 +244,12 @@ export class FlowTable {
       const sub = el("span", { class: "sub" });
       const cell = el(
         i ? "td" : "th",
-        { scope: i ? null : "row", role: i ? "cell" : "rowheader", class: `of-${c.key}${c.number ? " number" : ""}`, "data-label": c.name },
+        {
+          scope: i ? null : "row",
+          role: i ? "cell" : "rowheader",
+          class: `of-${c.key}${c.number ? " number" : ""}`,
+          "data-label": c.name,
+        },
         main,
         sub,
       );
@@ -229,7 +283,9 @@ export class FlowTable {
       claim ? tagCell(claim, said(claim.application), "no tag") : ["not announced", ""],
       [f.grade, f.why],
       f.seen ? [byteCount(f.bytes), error(f.bytes, f.error_bytes, f.samples)] : ["–", ""],
-      total === null ? ["–", ""] : [byteCount(total), total > 0 && isSure(f) ? `${wholePercent(f.bytes / total)} seen` : ""],
+      total === null
+        ? ["–", ""]
+        : [byteCount(total), total > 0 && isSure(f) ? `${wholePercent(f.bytes / total)} seen` : ""],
       [f.bytes_per_s === null ? "–" : bitRate(f.bytes_per_s), ""],
       [rttWords(claim?.rtt_s ?? null), ""],
       [f.duration_s === null ? "–" : duration(f.duration_s), bareWords(f.state)],
@@ -246,7 +302,11 @@ export class FlowTable {
       text(c.sub, sub);
     });
     this.mark(row.cells[1], `tag ${tagNumbers(f)}`, () => hasTag(f) && swatch(lookOf(this.theme, f)));
-    this.mark(row.cells[2], claim ? `tag ${tagNumbers(claim)}` : "", () => claim && hasTag(claim) && swatch(lookOf(this.theme, claim)));
+    this.mark(
+      row.cells[2],
+      claim ? `tag ${tagNumbers(claim)}` : "",
+      () => claim && hasTag(claim) && swatch(lookOf(this.theme, claim)),
+    );
     this.mark(row.cells[3], `grade ${f.grade}`, () => swatch(plainPaint(this.theme, "grade", f.grade, 0)));
     set(row.cells[3]?.sub ?? row.tr, { title: f.why });
     set(row.cells[4]?.sub ?? row.tr, { title: plural(f.samples, "sample") });
@@ -264,7 +324,9 @@ export class FlowTable {
 
 export function sorting(sort: string): { key: string; down: boolean } {
   const key = sort.replace(/^-/, "");
-  return COLUMNS.some(c => c.key === key) ? { key, down: sort.startsWith("-") } : { key: "bytes", down: true };
+  return COLUMNS.some(c => c.key === key)
+    ? { key, down: sort.startsWith("-") }
+    : { key: "bytes", down: true };
 }
 
 // --- names ------------------------------------------------------------------------------------------------
@@ -279,7 +341,8 @@ const known = (site: string): string => (site === "(unknown)" ? "" : site);
 const said = (application: string): string => (application === "(unsaid)" ? "" : application);
 /** Whether its bytes say anything: exact, or from enough samples. */
 const isSure = (f: Flow): boolean => f.seen && error(f.bytes, f.error_bytes, f.samples) !== "too few";
-const wholePercent = (share: number): string => (share < 0.0995 ? percent(share) : `${Math.round(share * 100)} %`);
+const wholePercent = (share: number): string =>
+  share < 0.0995 ? percent(share) : `${Math.round(share * 100)} %`;
 const tagOf = (t: Tag): string => (hasTag(t) ? tagName(t) : "~");
 
 function lookOf(theme: Theme, t: Tag): Paint {
@@ -293,7 +356,11 @@ function tagCell(t: Tag, sub: string, none: string): [string, string] {
 function rttWords(rtt_s: number | null): string {
   if (rtt_s === null) return "–";
   const ms = rtt_s * 1000;
-  return ms >= 9.95 ? `${ms.toFixed(0)} ms` : ms >= 0.995 ? `${ms.toFixed(1)} ms` : `${(ms * 1000).toFixed(0)} µs`;
+  return ms >= 9.95
+    ? `${ms.toFixed(0)} ms`
+    : ms >= 0.995
+      ? `${ms.toFixed(1)} ms`
+      : `${(ms * 1000).toFixed(0)} µs`;
 }
 
 const senderWords = (f: Flow, c: Claim): string =>
@@ -304,16 +371,30 @@ const senderWords = (f: Flow, c: Claim): string =>
 function flowDetails(f: Flow, shell: Shell, theme: Theme): HTMLElement {
   const { claim } = f;
   const filter = (dim: string, value: string): HTMLElement | string =>
-    value ? el("a", { href: shell.address("/flows", { filter: withCondition(shell.view.filter, dim, value) }) }, value) : "not known";
+    value
+      ? el(
+          "a",
+          { href: shell.address("/flows", { filter: withCondition(shell.view.filter, dim, value) }) },
+          value,
+        )
+      : "not known";
   const tag = (t: Tag): Node =>
-    el("span", {}, hasTag(t) && swatch(lookOf(theme, t)), hasTag(t) ? `${tagName(t)} (${tagNumbers(t)})` : "none");
+    el(
+      "span",
+      {},
+      hasTag(t) && swatch(lookOf(theme, t)),
+      hasTag(t) ? `${tagName(t)} (${tagNumbers(t)})` : "none",
+    );
   const time = (iso: string | null): string => (iso ? dateTime(seconds(iso)) : "not said");
-  const bytes = (n: number | null): string => (n === null ? "not said" : `${byteCount(n)} (${count(n)} bytes)`);
+  const bytes = (n: number | null): string =>
+    n === null ? "not said" : `${byteCount(n)} (${count(n)} bytes)`;
   const way = (w: Way): Node =>
     el(
       "span",
       {},
-      w.packets ? `${byteCount(w.bytes)} in ${plural(w.packets, "packet")}${w.samples < w.packets ? `, of ${plural(w.samples, "sample")}` : ""}; tag ` : "nothing seen",
+      w.packets
+        ? `${byteCount(w.bytes)} in ${plural(w.packets, "packet")}${w.samples < w.packets ? `, of ${plural(w.samples, "sample")}` : ""}; tag `
+        : "nothing seen",
       w.packets ? tag(w) : "",
       hasTag(w) ? `, ${w.carrier}` : "",
       w.label ? `, label ${w.label}` : "",
@@ -323,7 +404,11 @@ function flowDetails(f: Flow, shell: Shell, theme: Theme): HTMLElement {
       "section",
       {},
       el("h3", {}, title),
-      el("dl", {}, ...rows.flatMap(([name, value]) => (value === null ? [] : [el("dt", {}, name), el("dd", {}, value)]))),
+      el(
+        "dl",
+        {},
+        ...rows.flatMap(([name, value]) => (value === null ? [] : [el("dt", {}, name), el("dd", {}, value)])),
+      ),
     );
   return el(
     "div",
@@ -333,13 +418,24 @@ function flowDetails(f: Flow, shell: Shell, theme: Theme): HTMLElement {
       { class: "evidence" },
       el("h3", {}, `Why ${f.grade}`),
       el("p", {}, f.why),
-      f.evidence.length > 0 && el("ul", {}, ...f.evidence.map(e => el("li", { "data-evidence": e }, evidenceWords(e)))),
+      f.evidence.length > 0 &&
+        el("ul", {}, ...f.evidence.map(e => el("li", { "data-evidence": e }, evidenceWords(e)))),
     ),
     list("Seen", [
       ["There", way(f)],
       ["Back", way(f.back)],
-      ["First, last", f.seen && f.first ? `${dateTime(seconds(f.first))} to ${f.last ? clock(seconds(f.last)) : "–"}` : "never seen"],
-      ["Point", f.seen ? `${f.point}${f.points > 1 ? `, and ${plural(f.points - 1, "other point")} that see it, too` : ""}` : null],
+      [
+        "First, last",
+        f.seen && f.first
+          ? `${dateTime(seconds(f.first))} to ${f.last ? clock(seconds(f.last)) : "–"}`
+          : "never seen",
+      ],
+      [
+        "Point",
+        f.seen
+          ? `${f.point}${f.points > 1 ? `, and ${plural(f.points - 1, "other point")} that see it, too` : ""}`
+          : null,
+      ],
       ["From site", filter("src_site", known(f.src_site))],
       ["To site", filter("dst_site", known(f.dst_site))],
     ]),
@@ -348,7 +444,10 @@ function flowDetails(f: Flow, shell: Shell, theme: Theme): HTMLElement {
           ["Tag", tag(claim)],
           ["Sender", `${claim.sender}, ${provenanceWords(claim.provenance)}; ${claim.producer}`],
           ["Application", said(claim.application) ? filter("application", claim.application) : "not said"],
-          ["Start, end", `${time(claim.start)} to ${claim.end ? clock(seconds(claim.end)) : bareWords(claim.state)}`],
+          [
+            "Start, end",
+            `${time(claim.start)} to ${claim.end ? clock(seconds(claim.end)) : bareWords(claim.state)}`,
+          ],
           ["Ends", claim.turned ? "named the other way around; turned here" : null],
           ["There", bytes(claim.bytes_src_to_dst)],
           ["Back", bytes(claim.bytes_dst_to_src)],

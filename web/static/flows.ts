@@ -2,12 +2,19 @@
 // on the wire, the tag that was announced, and what is made of the two.
 
 import { address, get, reason, type Key, type TopAnswer } from "./api.js";
-import { tagNumbers, type ClaimsAnswer, type DurationsAnswer, type FlowsAnswer, type Spread } from "./answers.js";
+import {
+  tagNumbers,
+  type ClaimsAnswer,
+  type DurationsAnswer,
+  type FlowsAnswer,
+  type Spread,
+} from "./answers.js";
 import { Bars } from "./bars.js";
 import { paint, plainPaint, type Theme } from "./colour.js";
 import { Columns, type Pile } from "./columns.js";
 import { el, set, text } from "./dom.js";
 import { condition, withCondition } from "./filter.js";
+import { keepFocus } from "./focus.js";
 import { FlowTable, ORDERS, ROWS_MAX, sorting } from "./flow-table.js";
 import {
   byteCount,
@@ -44,7 +51,11 @@ const APPLICATIONS_MAX = 10;
 
 export class FlowsPage extends Page {
   readonly element = el("div", { class: "full flows-page" });
-  override readonly obeys = { filter: true, ranges: ["1h", "15m", "6h", "24h", "7d", "30d"], any_range: true };
+  override readonly obeys = {
+    filter: true,
+    ranges: ["1h", "15m", "6h", "24h", "7d", "30d"],
+    any_range: true,
+  };
   private readonly begun: Begun;
   private readonly lengths: Lengths;
   private readonly sizes: Sizes;
@@ -107,7 +118,8 @@ export class FlowsPage extends Page {
   }
 
   override setTheme(theme: Theme): void {
-    for (const part of [this.begun, this.lengths, this.sizes, this.applications, this.families]) part.setTheme(theme);
+    for (const part of [this.begun, this.lengths, this.sizes, this.applications, this.families])
+      part.setTheme(theme);
     this.table.setTheme(theme);
     this.showChoices();
   }
@@ -153,7 +165,8 @@ export class FlowsPage extends Page {
       if (claimed) {
         // the filter language knows the tag on the wire only
         const found = answer.flows.filter(f => f.claim && tagNumbers(f.claim) === claimed);
-        if (answer.flows.length === answer.matching || found.length > ROWS_MAX) answer.matching = found.length;
+        if (answer.flows.length === answer.matching || found.length > ROWS_MAX)
+          answer.matching = found.length;
         answer.flows = found.slice(0, ROWS_MAX);
       }
       this.answer = answer;
@@ -231,8 +244,13 @@ export class FlowsPage extends Page {
         words,
       );
     const group = (name: string, ...links: HTMLElement[]): HTMLElement =>
-      el("div", { class: "choice", role: "group", "aria-label": name }, el("span", { class: "quiet" }, name), ...links);
-    this.choices.replaceChildren(
+      el(
+        "div",
+        { class: "choice", role: "group", "aria-label": name },
+        el("span", { class: "quiet" }, name),
+        ...links,
+      );
+    const groups = [
       group(
         "Flows",
         link("live", { state: "" }, view.state !== "ended"),
@@ -258,7 +276,8 @@ export class FlowsPage extends Page {
       ),
       ...(view.claimed ? [group("Announced tag", link(`${view.claimed} ✕`, { claimed: "" }, true))] : []),
       ...(view.oddity ? [group("Oddity", link(`${bareWords(view.oddity)} ✕`, { oddity: "" }, true))] : []),
-    );
+    ];
+    keepFocus(this.choices, () => this.choices.replaceChildren(...groups));
   }
 
   // --- the charts ---------------------------------------------------------------------------------------
@@ -410,7 +429,14 @@ class Begun extends Part<ClaimsAnswer> {
     });
     this.key.replaceChildren(
       ...piles.map(p =>
-        el("span", {}, swatch(p.paint(this.shell.theme)), p.name, " ", el("span", { class: "quiet" }, count(total(p)))),
+        el(
+          "span",
+          {},
+          swatch(p.paint(this.shell.theme)),
+          p.name,
+          " ",
+          el("span", { class: "quiet" }, count(total(p))),
+        ),
       ),
     );
     const [largest] = [...piles].sort((x, y) => total(y) - total(x));
@@ -436,7 +462,9 @@ class Begun extends Part<ClaimsAnswer> {
 
   /** The largest tags in their fixed order; the rest as one. */
   private piles(a: ClaimsAnswer): Pile[] {
-    const begun = a.series.filter(s => s.starts.some(v => v > 0)).sort((x, y) => sum(y.starts) - sum(x.starts));
+    const begun = a.series
+      .filter(s => s.starts.some(v => v > 0))
+      .sort((x, y) => sum(y.starts) - sum(x.starts));
     const shown = begun.filter(s => !s.rest).slice(0, PILES_MAX);
     const others = begun.filter(s => !shown.includes(s));
     const piles: Pile[] = shown
@@ -462,7 +490,10 @@ class Begun extends Part<ClaimsAnswer> {
         { name: "Begun", key: "start_utc", words: dateMinute },
         ...piles.map(p => ({ name: p.name, key: `${p.name} flows`, words: count, number: true })),
       ],
-      rows: Array.from({ length: n }, (_, i) => [from_s + i * a.step_s, ...piles.map(p => p.values[i] ?? 0)]).reverse(),
+      rows: Array.from({ length: n }, (_, i) => [
+        from_s + i * a.step_s,
+        ...piles.map(p => p.values[i] ?? 0),
+      ]).reverse(),
     };
   }
 }
@@ -510,10 +541,15 @@ class Lengths extends Part<DurationsAnswer> {
             ? `Half of the ${tagName(longest.key)} flows last longer than ${fine(longest.median)}, more than of any other. `
             : "") +
             `The dot is the median, the bar ends where 95 % are over, the line at the longest; right to 5 %.` +
-            (rows.length > shown.length ? ` ${plural(rows.length - shown.length, "smaller tag")} not drawn.` : ""),
+            (rows.length > shown.length
+              ? ` ${plural(rows.length - shown.length, "smaller tag")} not drawn.`
+              : ""),
     );
     this.panel.show({
-      unit: plural(rows.reduce((sum, r) => sum + r.flows, 0), "ended flow"),
+      unit: plural(
+        rows.reduce((sum, r) => sum + r.flows, 0),
+        "ended flow",
+      ),
       range: this.words,
       json: this.json,
     });
@@ -570,7 +606,11 @@ class Sizes extends Part<DurationsAnswer> {
     const n = from.length;
     const piles: Pile[] = [...rows]
       .sort((a, b) => byTag(a.key, b.key))
-      .map(r => ({ name: experimentName(r.key), paint: tagLayer({ ...r.key }, NO_POINTS).paint, values: values(r) }));
+      .map(r => ({
+        name: experimentName(r.key),
+        paint: tagLayer({ ...r.key }, NO_POINTS).paint,
+        values: values(r),
+      }));
     const sums = from.map((_, i) => piles.reduce((a, p) => a + (p.values[i] ?? 0), 0));
     const scale = n ? logScale(from[0] ?? 1, (from[n - 1] ?? 1) * 2, ROUND_BYTES, 18, byteCount) : null;
     this.columns.show({
@@ -584,7 +624,9 @@ class Sizes extends Part<DurationsAnswer> {
     const largest = Math.max(0, ...rows.map(r => r.max));
     text(
       this.sentence,
-      all ? `${plural(all, "flow")} of which the size is known; the largest ${byteCount(largest)}.` : "No flow of known size ended in this time.",
+      all
+        ? `${plural(all, "flow")} of which the size is known; the largest ${byteCount(largest)}.`
+        : "No flow of known size ended in this time.",
     );
     this.panel.show({ unit: "flows by bytes", range: this.words, json: this.json });
     set(this.columns.element, { "data-total": all });
@@ -599,7 +641,12 @@ class Sizes extends Part<DurationsAnswer> {
       columns: [
         { name: "From", key: "from_bytes", words: byteCount, number: true },
         { name: "To", key: "to_bytes", words: byteCount, number: true },
-        ...rows.map(r => ({ name: experimentName(r.key), key: `${experimentName(r.key)} flows`, words: count, number: true })),
+        ...rows.map(r => ({
+          name: experimentName(r.key),
+          key: `${experimentName(r.key)} flows`,
+          words: count,
+          number: true,
+        })),
       ],
       rows: from.map((b, i) => [b, b * 2, ...counts.map(c => c[i] ?? 0)]),
     };
@@ -613,7 +660,13 @@ class Applications extends Part<ClaimsAnswer> {
 
   constructor(shell: Shell) {
     super(shell, "claims", CLAIM_DIMS);
-    this.bars = new Bars(shell.theme, "applications", "By application", ["Application", "Bytes said", "Flows"], "sizes");
+    this.bars = new Bars(
+      shell.theme,
+      "applications",
+      "By application",
+      ["Application", "Bytes said", "Flows"],
+      "sizes",
+    );
     this.panel = new Panel(shell, {
       id: "applications",
       title: "By application",
@@ -633,7 +686,10 @@ class Applications extends Part<ClaimsAnswer> {
   }
 
   private listed(): { name: string; bytes: number; starts: number; parts: { key: Key; bytes: number }[] }[] {
-    const by = new Map<string, { name: string; bytes: number; starts: number; parts: { key: Key; bytes: number }[] }>();
+    const by = new Map<
+      string,
+      { name: string; bytes: number; starts: number; parts: { key: Key; bytes: number }[] }
+    >();
     for (const { key, bytes, starts } of this.answer?.series ?? []) {
       const name = key.application ?? "";
       const row = by.get(name) ?? { name, bytes: 0, starts: 0, parts: [] };
@@ -652,9 +708,12 @@ class Applications extends Part<ClaimsAnswer> {
     this.bars.show(
       shown.map(r => ({
         name: APPLICATION_WORDS[r.name] ?? r.name,
-        href: r.name !== "(other)"
-          ? this.shell.address("/flows", { filter: withCondition(this.shell.view.filter, "application", r.name) })
-          : undefined,
+        href:
+          r.name !== "(other)"
+            ? this.shell.address("/flows", {
+                filter: withCondition(this.shell.view.filter, "application", r.name),
+              })
+            : undefined,
         parts: r.parts
           .sort((a, b) => byTag(a.key, b.key))
           .map(p => ({ value: p.bytes, paint: tagLayer({ ...p.key }, NO_POINTS).paint })),
@@ -668,7 +727,9 @@ class Applications extends Part<ClaimsAnswer> {
       this.sentence,
       first && bytes
         ? `${APPLICATION_WORDS[first.name] ?? first.name} moved most: ${percent(first.bytes / bytes)} of ${byteCount(bytes)}.` +
-            (all.length > shown.length ? ` ${plural(all.length - shown.length, "smaller one")} not drawn.` : "")
+            (all.length > shown.length
+              ? ` ${plural(all.length - shown.length, "smaller one")} not drawn.`
+              : "")
         : "No firefly named an application in this time.",
     );
     this.panel.show({ unit: "bytes", range: this.words, error: "as fireflies say", json: this.json });
@@ -693,7 +754,13 @@ class Families extends Part<TopAnswer> {
 
   constructor(shell: Shell) {
     super(shell, "top", WIRE_DIMS);
-    this.bars = new Bars(shell.theme, "families", "IPv6 and IPv4 by experiment", ["Experiment", "IPv6", "Bytes"], "shares");
+    this.bars = new Bars(
+      shell.theme,
+      "families",
+      "IPv6 and IPv4 by experiment",
+      ["Experiment", "IPv6", "Bytes"],
+      "shares",
+    );
     this.panel = new Panel(shell, {
       id: "families",
       title: "IPv6 and IPv4",
@@ -725,7 +792,8 @@ class Families extends Part<TopAnswer> {
       row.all += bytes;
       by.set(id, row);
     }
-    const rank = (k: Key): number => ((k.experiment_id ?? 0) > 0 ? (k.experiment_id ?? 0) : 1e6 - (k.experiment_id ?? 0));
+    const rank = (k: Key): number =>
+      (k.experiment_id ?? 0) > 0 ? (k.experiment_id ?? 0) : 1e6 - (k.experiment_id ?? 0);
     return [...by.values()].filter(r => r.all > 0).sort((a, b) => rank(a.key) - rank(b.key));
   }
 
@@ -780,7 +848,8 @@ const total = (p: Pile): number => sum(p.values);
 /** Columns as wide as one reads a clock. */
 function stepFor(span_s: number): string {
   const step_s =
-    [60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400].find(s => span_s / s <= COLUMNS_MOST) ?? 604800;
+    [60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400].find(s => span_s / s <= COLUMNS_MOST) ??
+    604800;
   return `${step_s}s`;
 }
 

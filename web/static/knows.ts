@@ -5,8 +5,24 @@ import { parseFilter, type Node } from "./filter.js";
 
 export const CLAIM_DIMS = ["experiment", "activity", "family", "application"] as const;
 export const TAG_DIMS = ["experiment", "activity"] as const;
-export const PAIR_DIMS = ["src_site", "dst_site", "site", "family", "grade", "experiment", "activity"] as const;
-export const WIRE_DIMS = ["experiment", "activity", "grade", "carrier", "family", "direction", "source"] as const;
+export const PAIR_DIMS = [
+  "src_site",
+  "dst_site",
+  "site",
+  "family",
+  "grade",
+  "experiment",
+  "activity",
+] as const;
+export const WIRE_DIMS = [
+  "experiment",
+  "activity",
+  "grade",
+  "carrier",
+  "family",
+  "direction",
+  "source",
+] as const;
 
 /** Without the conditions on other dimensions; "regardless of grade and site", or "" when nothing was left out. */
 export function narrowed(filter: string, dims: readonly string[]): { filter: string; without: string } {

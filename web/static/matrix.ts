@@ -3,6 +3,7 @@
 import { paint, type Theme } from "./colour.js";
 import type { Tag } from "./answers.js";
 import { el } from "./dom.js";
+import { keepFocus } from "./focus.js";
 import { byteCount, count, plural } from "./format.js";
 import type { Sheet } from "./panel.js";
 import { swatch } from "./texture.js";
@@ -36,7 +37,12 @@ const VERDICTS: Record<MatrixCell["verdict"], { sign: string; words: string }> =
 };
 
 export class Matrix {
-  readonly element = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tag on the wire against announced tag" });
+  readonly element = el("div", {
+    class: "scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-label": "Tag on the wire against announced tag",
+  });
   private cells: readonly MatrixCell[] = [];
 
   constructor(private theme: Theme) {}
@@ -47,7 +53,10 @@ export class Matrix {
 
   show(cells: readonly MatrixCell[]): void {
     this.cells = cells;
-    const focused = document.activeElement?.closest("td")?.getAttribute("data-cell");
+    keepFocus(this.element, () => this.make(cells));
+  }
+
+  private make(cells: readonly MatrixCell[]): void {
     const sides = kept(cells);
     const rows = sorted(cells.map(c => c.wire).filter(s => sides.has(s.id)));
     const columns = sorted(cells.map(c => c.claim).filter(s => sides.has(s.id)));
@@ -58,7 +67,11 @@ export class Matrix {
         ? el(
             "table",
             { class: "matrix tags-matrix" },
-            el("caption", { class: "unseen" }, "Flows by the tag of their packets (rows) and the tag that fireflies announce (columns)"),
+            el(
+              "caption",
+              { class: "unseen" },
+              "Flows by the tag of their packets (rows) and the tag that fireflies announce (columns)",
+            ),
             el(
               "thead",
               {},
@@ -67,7 +80,12 @@ export class Matrix {
                 {},
                 el("th", { scope: "col" }, "Packets ↓  Fireflies →"),
                 ...columns.map(c =>
-                  el("th", { scope: "col", class: "turned", title: c.hint, "data-kind": c.tag ? null : "none" }, el("span", {}, c.name), this.mark(c)),
+                  el(
+                    "th",
+                    { scope: "col", class: "turned", title: c.hint, "data-kind": c.tag ? null : "none" },
+                    el("span", {}, c.name),
+                    this.mark(c),
+                  ),
                 ),
               ),
             ),
@@ -78,7 +96,12 @@ export class Matrix {
                 el(
                   "tr",
                   {},
-                  el("th", { scope: "row", title: r.hint, "data-kind": r.tag ? null : "none" }, this.mark(r), r.name),
+                  el(
+                    "th",
+                    { scope: "row", title: r.hint, "data-kind": r.tag ? null : "none" },
+                    this.mark(r),
+                    r.name,
+                  ),
                   ...columns.map(c => this.cell(r, c, at.get(`${r.id} ${c.id}`), most)),
                 ),
               ),
@@ -89,9 +112,15 @@ export class Matrix {
     const left_out = cells.filter(c => !sides.has(c.wire.id) || !sides.has(c.claim.id));
     if (left_out.length)
       this.element.append(
-        el("p", { class: "sentence" }, `${plural(left_out.reduce((s, c) => s + c.flows, 0), "flow")} of rarer tags not drawn; the CSV has them.`),
+        el(
+          "p",
+          { class: "sentence" },
+          `${plural(
+            left_out.reduce((s, c) => s + c.flows, 0),
+            "flow",
+          )} of rarer tags not drawn; the CSV has them.`,
+        ),
       );
-    if (focused) this.element.querySelector<HTMLElement>(`td[data-cell="${focused}"] a`)?.focus();
   }
 
   sheet(): Sheet | null {
@@ -111,7 +140,11 @@ export class Matrix {
 
   private cell(row: Side, column: Side, c: MatrixCell | undefined, most: number): HTMLElement {
     if (!c)
-      return el("td", { class: row.id === column.id ? "number none diagonal" : "number none" }, el("span", { class: "unseen" }, "none"));
+      return el(
+        "td",
+        { class: row.id === column.id ? "number none diagonal" : "number none" },
+        el("span", { class: "unseen" }, "none"),
+      );
     const { sign, words } = VERDICTS[c.verdict];
     const td = el(
       "td",

@@ -20,7 +20,8 @@ export function experimentOf(l: Lane): number {
   return l.key.experiment_id ?? 0;
 }
 
-export const rankOf = (k: Key): number => ((k.experiment_id ?? 0) > 0 ? (k.experiment_id ?? 0) : 1e6 - (k.experiment_id ?? 0));
+export const rankOf = (k: Key): number =>
+  (k.experiment_id ?? 0) > 0 ? (k.experiment_id ?? 0) : 1e6 - (k.experiment_id ?? 0);
 
 /** Names at one end, largest first; the unknown is last, whatever its size. */
 export function largest(lanes: readonly Lane[], end: "src" | "dst"): string[] {

@@ -79,7 +79,8 @@ export class Roving {
       set(this.field, { "data-lit": spot ? "" : null });
       this.field.style.cursor = spot?.href ? "pointer" : "";
       this.tip.hidden = !spot;
-      if (spot) this.tip.replaceChildren(el("strong", {}, spot.title), ...spot.lines.map(l => el("p", {}, l)));
+      if (spot)
+        this.tip.replaceChildren(el("strong", {}, spot.title), ...spot.lines.map(l => el("p", {}, l)));
     }
     if (at < 0 || x === undefined || y === undefined) return;
     const box = this.field.getBoundingClientRect();

@@ -54,7 +54,8 @@ export class Sankey {
       class: "sankey",
       tabindex: 0,
       role: "group",
-      "aria-label": "Source sites, experiments, destination sites. Arrow keys read out one ribbon, Enter shows its flows.",
+      "aria-label":
+        "Source sites, experiments, destination sites. Arrow keys read out one ribbon, Enter shows its flows.",
     });
     this.roving = new Roving(this.element, options.go);
     this.element.append(this.plot, this.roving.tip, this.roving.said);
@@ -199,7 +200,14 @@ function graph(all: readonly Lane[]): { nodes: Node[]; links: Link[] } {
   const counts = { src: largest(all, "src").length, dst: largest(all, "dst").length };
   const nodes = new Map<string, Node>();
   const links = new Map<string, Link>();
-  const place = (id: string, column: 0 | 1 | 2, name: string, order: number, experiment_id: number, lane: Lane): string => {
+  const place = (
+    id: string,
+    column: 0 | 1 | 2,
+    name: string,
+    order: number,
+    experiment_id: number,
+    lane: Lane,
+  ): string => {
     const have = nodes.get(id);
     if (have) have.lanes.push(lane);
     else nodes.set(id, { id, column, name, order, experiment_id, lanes: [lane] });
@@ -211,7 +219,8 @@ function graph(all: readonly Lane[]): { nodes: Node[]; links: Link[] } {
     if (have) {
       have.value += lane.bytes;
       have.lanes.push(lane);
-    } else links.set(id, { source, target, value: lane.bytes, lanes: [lane], experiment_id: experimentOf(lane) });
+    } else
+      links.set(id, { source, target, value: lane.bytes, lanes: [lane], experiment_id: experimentOf(lane) });
   };
   for (const end of ["src", "dst"] as const) {
     const names = largest(lanes, end);
@@ -219,7 +228,14 @@ function graph(all: readonly Lane[]): { nodes: Node[]; links: Link[] } {
     for (const l of lanes) {
       const site = l[end];
       const hidden = counts[end] - names.filter(n => n !== OTHERS).length;
-      const id = place(`${end === "src" ? "<" : ">"}${site}`, end === "src" ? 0 : 2, siteName(site, hidden), orderOf(site), 0, l);
+      const id = place(
+        `${end === "src" ? "<" : ">"}${site}`,
+        end === "src" ? 0 : 2,
+        siteName(site, hidden),
+        orderOf(site),
+        0,
+        l,
+      );
       const e = place(`=${experimentOf(l)}`, 1, experimentName(l.key), rankOf(l.key), experimentOf(l), l);
       if (end === "src") link(id, e, l);
       else link(e, id, l);

@@ -39,5 +39,7 @@ export function linearScale(greatest: number, most: number, words: (value: numbe
 export const anchor = (at: number): string => (at < 4 ? "start" : at > 96 ? "end" : "middle");
 
 /** Lengths of time that one would mark on a ruler. */
-export const ROUND_S: readonly number[] = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000];
+export const ROUND_S: readonly number[] = [
+  0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000,
+];
 export const ROUND_BYTES: readonly number[] = Array.from({ length: 19 }, (_, i) => 10 ** i);

@@ -3,6 +3,7 @@
 import { endWords, type AgreementAnswer, type Ends, type Oddity, type Sender } from "./answers.js";
 import { address } from "./api.js";
 import { el, set, svg, text } from "./dom.js";
+import { keepFocus } from "./focus.js";
 import { flowName } from "./flow-table.js";
 import { byteCount, clock, count, percent, plural, seconds, zone } from "./format.js";
 import type { Shell } from "./page.js";
@@ -46,7 +47,11 @@ export class Senders {
                 head("Speaks as", false, "an end of its flows, a known relay, or a stranger"),
                 head("Fireflies"),
                 head("Flows", true, "that it announced"),
-                head("What came of them", false, "confirmed, disagreeing, not marked, otherwise seen, never seen"),
+                head(
+                  "What came of them",
+                  false,
+                  "confirmed, disagreeing, not marked, otherwise seen, never seen",
+                ),
                 head("Seen"),
                 head("Bytes said"),
                 head("Bytes seen", true, "of its ended flows that were seen"),
@@ -71,7 +76,9 @@ export class Senders {
   show(answer: AgreementAnswer): void {
     this.answer = answer;
     const senders = [...answer.senders].sort((a, b) => b.claims - a.claims);
-    this.body.replaceChildren(...senders.slice(0, ROWS_MAX).map(s => this.row(s)));
+    keepFocus(this.body, () =>
+      this.body.replaceChildren(...senders.slice(0, ROWS_MAX).map(s => this.row(s))),
+    );
     const by = new Map<string, number>();
     for (const s of senders) by.set(s.provenance, (by.get(s.provenance) ?? 0) + s.fireflies);
     const all = senders.reduce((sum, s) => sum + s.fireflies, 0);
@@ -81,8 +88,12 @@ export class Senders {
         ? "No firefly was heard. Storage servers send them to port 10514; Help says how."
         : `Fireflies by who speaks: ${[...by].map(([p, n]) => `${provenanceWords(p)} ${percent(n / all)}`).join(", ")}. ` +
             "Clock: how late its messages are by its own clock, a way of some milliseconds included." +
-            (senders.length > ROWS_MAX ? ` ${plural(senders.length - ROWS_MAX, "smaller sender")} not listed; the CSV has them.` : "") +
-            (answer.senders_known > senders.length ? ` The observer knows ${count(answer.senders_known)} in all.` : ""),
+            (senders.length > ROWS_MAX
+              ? ` ${plural(senders.length - ROWS_MAX, "smaller sender")} not listed; the CSV has them.`
+              : "") +
+            (answer.senders_known > senders.length
+              ? ` The observer knows ${count(answer.senders_known)} in all.`
+              : ""),
     );
     this.panel.show({
       unit: plural(answer.senders_known, "sender"),
@@ -97,20 +108,44 @@ export class Senders {
     const tr = el(
       "tr",
       {},
-      el("th", { scope: "row" }, el("span", { class: "mono" }, s.sender), el("span", { class: "detail" }, s.producer === "other" ? "" : s.producer)),
+      el(
+        "th",
+        { scope: "row" },
+        el("span", { class: "mono" }, s.sender),
+        el("span", { class: "detail" }, s.producer === "other" ? "" : s.producer),
+      ),
       el("td", { "data-kind": s.provenance === "stranger" ? "warn" : null }, provenanceWords(s.provenance)),
-      el("td", { class: "number" }, count(s.fireflies), s.duplicates > 0 && el("span", { class: "detail" }, `${count(s.duplicates)} twice`)),
+      el(
+        "td",
+        { class: "number" },
+        count(s.fireflies),
+        s.duplicates > 0 && el("span", { class: "detail" }, `${count(s.duplicates)} twice`),
+      ),
       el("td", { class: "number" }, count(s.claims)),
       el("td", { class: "picture" }, outcome(s)),
       el("td", { class: "number" }, s.claims ? percent(s.joined / s.claims) : "–"),
       el("td", { class: "number" }, byteCount(s.claimed_bytes)),
       el("td", { class: "number" }, byteCount(s.seen_bytes)),
-      el("td", { class: "number", "data-kind": late ? "warn" : null }, offsetWords(s.clock_offset_s), clockMark(s.clock_offset_s)),
+      el(
+        "td",
+        { class: "number", "data-kind": late ? "warn" : null },
+        offsetWords(s.clock_offset_s),
+        clockMark(s.clock_offset_s),
+      ),
       el("td", { class: "number" }, s.last_heard ? clock(seconds(s.last_heard)) : "–"),
       el(
         "td",
         { class: "number" },
-        odd ? el("a", { href: `#${s.oddities[0]?.oddity ?? ""}`, title: s.oddities.map(o => `${bareWords(o.oddity)} ${count(o.claims)}`).join(", ") }, count(odd)) : "0",
+        odd
+          ? el(
+              "a",
+              {
+                href: `#${s.oddities[0]?.oddity ?? ""}`,
+                title: s.oddities.map(o => `${bareWords(o.oddity)} ${count(o.claims)}`).join(", "),
+              },
+              count(odd),
+            )
+          : "0",
       ),
     );
     set(tr, {
@@ -202,11 +237,16 @@ function outcome(s: Sender): SVGElement {
   ];
   const all = parts.reduce((sum, [, n]) => sum + n, 0);
   const said = parts.filter(([, n]) => n > 0).map(([kind, n]) => `${OUTCOMES[kind]} ${count(n)}`);
-  const bar = svg("svg", { class: "bar-row outcome", role: "img", "aria-label": said.join(", ") || "nothing yet" }, svg("title", {}, said.join(", ")));
+  const bar = svg(
+    "svg",
+    { class: "bar-row outcome", role: "img", "aria-label": said.join(", ") || "nothing yet" },
+    svg("title", {}, said.join(", ")),
+  );
   let at = 0;
   for (const [kind, n] of parts) {
     const width = all > 0 ? (n / all) * 100 : 0;
-    if (width > 0) bar.append(svg("rect", { class: `of-${kind}`, x: `${at}%`, y: 2, width: `${width}%`, height: 14 }));
+    if (width > 0)
+      bar.append(svg("rect", { class: `of-${kind}`, x: `${at}%`, y: 2, width: `${width}%`, height: 14 }));
     at += width;
   }
   return bar;
@@ -216,18 +256,34 @@ function offsetWords(s: number | null): string {
   if (s === null) return "not said";
   const sign = s < 0 ? "−" : "+";
   const a = Math.abs(s);
-  return sign + (a < 0.9995 ? `${(a * 1000).toFixed(0)} ms` : a < 99.5 ? `${a.toFixed(1)} s` : a < 5400 ? `${(a / 60).toFixed(0)} min` : `${(a / 3600).toFixed(1)} h`);
+  return (
+    sign +
+    (a < 0.9995
+      ? `${(a * 1000).toFixed(0)} ms`
+      : a < 99.5
+        ? `${a.toFixed(1)} s`
+        : a < 5400
+          ? `${(a / 60).toFixed(0)} min`
+          : `${(a / 3600).toFixed(1)} h`)
+  );
 }
 
 /** Early to the left, late to the right; a decade of seconds is as wide as the next. */
 function clockMark(s: number | null): SVGElement | null {
   if (s === null) return null;
   const reach = Math.log10(1 + 36000);
-  const at = (v: number): number => 50 + 50 * Math.sign(v) * Math.min(1, Math.log10(1 + Math.abs(v) * 10) / reach);
+  const at = (v: number): number =>
+    50 + 50 * Math.sign(v) * Math.min(1, Math.log10(1 + Math.abs(v) * 10) / reach);
   return svg(
     "svg",
     { class: "clock-mark", "aria-hidden": "true" },
-    svg("rect", { class: "fine", x: `${at(-CLOCK_S)}%`, width: `${at(CLOCK_S) - at(-CLOCK_S)}%`, y: 3, height: 4 }),
+    svg("rect", {
+      class: "fine",
+      x: `${at(-CLOCK_S)}%`,
+      width: `${at(CLOCK_S) - at(-CLOCK_S)}%`,
+      y: 3,
+      height: 4,
+    }),
     svg("line", { x1: "50%", x2: "50%", y1: 1, y2: 9 }),
     svg("circle", { cx: `${at(s)}%`, cy: 5, r: 3.5 }),
   );
@@ -258,16 +314,25 @@ export class Oddities {
     for (const sender of answer.senders)
       for (const oddity of sender.oddities)
         kinds.set(oddity.oddity, [...(kinds.get(oddity.oddity) ?? []), { sender, oddity }]);
-    const flows = (all: readonly { oddity: Oddity }[]): number => all.reduce((sum, { oddity }) => sum + oddity.claims, 0);
+    const flows = (all: readonly { oddity: Oddity }[]): number =>
+      all.reduce((sum, { oddity }) => sum + oddity.claims, 0);
     const sorted = [...kinds].sort((a, b) => flows(b[1]) - flows(a[1]));
     // what is open and focused stays so while nothing has changed
-    const state = JSON.stringify(sorted.map(([name, all]) => [name, all.map(a => [a.sender.sender, a.oddity])]));
+    const state = JSON.stringify(
+      sorted.map(([name, all]) => [name, all.map(a => [a.sender.sender, a.oddity])]),
+    );
     if (state !== this.shown && !this.list.contains(document.activeElement)) {
       this.shown = state;
       this.list.replaceChildren(
         ...(sorted.length
           ? sorted.map(([name, all]) => this.kind(name, all, flows(all)))
-          : [el("p", { class: "quiet" }, answer.senders.length ? "Nothing is odd about any sender." : "No firefly was heard yet.")]),
+          : [
+              el(
+                "p",
+                { class: "quiet" },
+                answer.senders.length ? "Nothing is odd about any sender." : "No firefly was heard yet.",
+              ),
+            ]),
       );
     }
     this.panel.show({
@@ -293,7 +358,11 @@ export class Oddities {
         {},
         bareWords(name),
         " ",
-        el("a", { href: this.shell.address("/flows", { oddity: name, state: "ended", range: "24h" }) }, plural(flows, "flow")),
+        el(
+          "a",
+          { href: this.shell.address("/flows", { oddity: name, state: "ended", range: "24h" }) },
+          plural(flows, "flow"),
+        ),
       ),
       ...[...hints].map(([hint, { senders, flows: evidence }]) =>
         el(
@@ -303,15 +372,22 @@ export class Oddities {
           el(
             "p",
             { class: "small" },
-            `${plural(senders.length, "sender")}: ${senders.slice(0, 4).map(s => s.sender).join(", ")}${senders.length > 4 ? " …" : ""}. Newest: `,
-            ...evidence.slice(0, 3).flatMap((f, i) => [
-              i ? "; " : "",
-              el(
-                "a",
-                { href: this.shell.address("/flows", { oddity: name, sort: "-newest", pick: flowName(f) }) },
-                `${endWords(f.src, f.src_port)} → ${endWords(f.dst, f.dst_port)}`,
-              ),
-            ]),
+            `${plural(senders.length, "sender")}: ${senders
+              .slice(0, 4)
+              .map(s => s.sender)
+              .join(", ")}${senders.length > 4 ? " …" : ""}. Newest: `,
+            ...evidence
+              .slice(0, 3)
+              .flatMap((f, i) => [
+                i ? "; " : "",
+                el(
+                  "a",
+                  {
+                    href: this.shell.address("/flows", { oddity: name, sort: "-newest", pick: flowName(f) }),
+                  },
+                  `${endWords(f.src, f.src_port)} → ${endWords(f.dst, f.dst_port)}`,
+                ),
+              ]),
           ),
         ),
       ),
@@ -327,7 +403,9 @@ export class Oddities {
           { name: "Flows", key: "flows", words: count, number: true },
           { name: "What to do", key: "hint" },
         ],
-        rows: this.answer.senders.flatMap(s => s.oddities.map(o => [s.sender, bareWords(o.oddity), o.claims, o.hint])),
+        rows: this.answer.senders.flatMap(s =>
+          s.oddities.map(o => [s.sender, bareWords(o.oddity), o.claims, o.hint]),
+        ),
       }
     );
   }

@@ -5,6 +5,7 @@ import type { LanesAnswer, SitesAnswer } from "./answers.js";
 import { paint, type Theme } from "./colour.js";
 import { el, on, set, svg, text } from "./dom.js";
 import { both, quoted } from "./filter.js";
+import { keepFocus } from "./focus.js";
 import { Fills } from "./fills.js";
 import { bitRate, byteCount, count, percent, plural, seconds, spanOf } from "./format.js";
 import { narrowed, PAIR_DIMS } from "./knows.js";
@@ -23,7 +24,11 @@ const MATRIX_MAX = 12;
 
 export class SitesPage extends Page {
   readonly element = el("div", { class: "full sites-page" });
-  override readonly obeys = { filter: true, ranges: ["1h", "15m", "6h", "24h", "7d", "30d"], any_range: true };
+  override readonly obeys = {
+    filter: true,
+    ranges: ["1h", "15m", "6h", "24h", "7d", "30d"],
+    any_range: true,
+  };
   private readonly problem = el("p", { class: "problem", role: "alert", hidden: true });
   private readonly empty = el("div", { hidden: true });
   private readonly drawn = el("div", { class: "full" });
@@ -36,7 +41,12 @@ export class SitesPage extends Page {
   private readonly flowsSentence = el("p", { class: "sentence" });
   private readonly mapSentence = el("p", { class: "sentence" });
   private readonly matrixSentence = el("p", { class: "sentence" });
-  private readonly table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Bytes from site to site" });
+  private readonly table = el("div", {
+    class: "scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-label": "Bytes from site to site",
+  });
   private readonly whole = el("button", { type: "button", class: "chip" }, "Whole world");
   private readonly mapKeys = el("div", { class: "map-keys", role: "group", "aria-label": "Map" });
   private answer: SitesAnswer | null = null;
@@ -155,10 +165,23 @@ export class SitesPage extends Page {
     this.problem.hidden = !words;
   }
 
-  private flowsAddress({ src, dst, experiment }: { src?: string; dst?: string; experiment?: string }): string {
+  private flowsAddress({
+    src,
+    dst,
+    experiment,
+  }: {
+    src?: string;
+    dst?: string;
+    experiment?: string;
+  }): string {
     const term = (dim: string, value?: string): string => (value ? `${dim}=${quoted(value)}` : "");
     return this.shell.address("/flows", {
-      filter: both(this.shell.view.filter, term("src_site", src === "" ? UNKNOWN : src), term("dst_site", dst === "" ? UNKNOWN : dst), term("experiment", experiment)),
+      filter: both(
+        this.shell.view.filter,
+        term("src_site", src === "" ? UNKNOWN : src),
+        term("dst_site", dst === "" ? UNKNOWN : dst),
+        term("experiment", experiment),
+      ),
     });
   }
 
@@ -176,7 +199,9 @@ export class SitesPage extends Page {
     }
     const span_s = Math.max(1, seconds(a.to) - seconds(a.from));
     const { without } = narrowed(this.shell.view.filter, PAIR_DIMS);
-    const range = [rangeWords(this.shell.range()), without, spanOf(seconds(a.from), seconds(a.to))].filter(Boolean).join(", ");
+    const range = [rangeWords(this.shell.range()), without, spanOf(seconds(a.from), seconds(a.to))]
+      .filter(Boolean)
+      .join(", ");
     const json = address("sites", this.params());
     const error = all.error_bytes > 0 ? `± ${percent(all.error_bytes / all.bytes)}` : "";
     this.sankey.show(this.lanes);
@@ -185,12 +210,16 @@ export class SitesPage extends Page {
     text(
       this.flowsSentence,
       `${byteCount(all.bytes)} between ${plural(new Set(this.lanes.flatMap(l => [l.src, l.dst]).filter(Boolean)).size, "site")}` +
-        (first ? `; most from ${first.src} to ${first.dst}: ${byteCount(first.bytes)}, ${percent(first.bytes / all.bytes)}. ` : ". ") +
-        (unknown ? `Of ${percent(unknown / all.bytes)} the site of one end is not known.` : "The sites of all of it are known."),
+        (first
+          ? `; most from ${first.src} to ${first.dst}: ${byteCount(first.bytes)}, ${percent(first.bytes / all.bytes)}. `
+          : ". ") +
+        (unknown
+          ? `Of ${percent(unknown / all.bytes)} the site of one end is not known.`
+          : "The sites of all of it are known."),
     );
     this.flows.show({ unit: "bytes", range, error, json });
     this.drawMap(a, span_s, range, json);
-    this.drawMatrix(range, error, json);
+    keepFocus(this.table, () => this.drawMatrix(range, error, json));
   }
 
   private placed(a: SitesAnswer): { places: Place[]; lanes: Lane[] } {
@@ -205,13 +234,21 @@ export class SitesPage extends Page {
     const between = lanes.filter(l => l.src !== l.dst);
     const left_out = sumOf(this.lanes).bytes - sumOf(between).bytes;
     const widest = Math.max(0, ...between.map(l => l.bytes));
-    const experiments = [...new Map(between.map(l => [l.key.experiment_id, l.key])).values()].sort((x, y) => rankOf(x) - rankOf(y));
+    const experiments = [...new Map(between.map(l => [l.key.experiment_id, l.key])).values()].sort(
+      (x, y) => rankOf(x) - rankOf(y),
+    );
     this.key.replaceChildren(
-      ...experiments.map(k => el("span", {}, swatch(paint(this.shell.theme, k.experiment_id ?? 0, null)), experimentName(k))),
+      ...experiments.map(k =>
+        el("span", {}, swatch(paint(this.shell.theme, k.experiment_id ?? 0, null)), experimentName(k)),
+      ),
     );
     this.world.element.hidden = !places.length;
     this.mapKeys.hidden = !places.length;
-    void this.world.show(places, lanes, span_s).catch(() => text(this.mapSentence, "The outlines of the map cannot be loaded; sites and arcs are right."));
+    void this.world
+      .show(places, lanes, span_s)
+      .catch(() =>
+        text(this.mapSentence, "The outlines of the map cannot be loaded; sites and arcs are right."),
+      );
     text(
       this.mapSentence,
       places.length
@@ -228,7 +265,11 @@ export class SitesPage extends Page {
     const lanes = fold(this.lanes, MATRIX_MAX);
     const order = (end: "src" | "dst"): string[] => {
       const names = largest(lanes, end);
-      return [...names.filter(n => n && n !== OTHERS), ...names.filter(n => n === OTHERS), ...names.filter(n => !n)];
+      return [
+        ...names.filter(n => n && n !== OTHERS),
+        ...names.filter(n => n === OTHERS),
+        ...names.filter(n => !n),
+      ];
     };
     const [rows, columns] = [order("src"), order("dst")];
     const cells = new Map<string, Lane[]>();
@@ -240,7 +281,8 @@ export class SitesPage extends Page {
     const hidden = (end: "src" | "dst", shown: string[]): number =>
       largest(this.lanes, end).length - shown.filter(n => n !== OTHERS).length;
     const [more_src, more_dst] = [hidden("src", rows), hidden("dst", columns)];
-    const total = (name: string, end: "src" | "dst"): string => byteCount(sumOf(lanes.filter(l => l[end] === name)).bytes);
+    const total = (name: string, end: "src" | "dst"): string =>
+      byteCount(sumOf(lanes.filter(l => l[end] === name)).bytes);
     const cell = (src: string, dst: string): HTMLElement => {
       const own = cells.get(`${src}\n${dst}`);
       if (!own) return el("td", { class: "number none" }, el("span", { class: "unseen" }, "nothing"));
@@ -250,7 +292,14 @@ export class SitesPage extends Page {
         "td",
         { class: "number", "data-src": src, "data-dst": dst, "data-bytes": bytes },
         linked
-          ? el("a", { href: this.flowsAddress({ src, dst }), "aria-label": `${byteCount(bytes)} from ${siteName(src, 0)} to ${siteName(dst, 0)}` }, byteCount(bytes))
+          ? el(
+              "a",
+              {
+                href: this.flowsAddress({ src, dst }),
+                "aria-label": `${byteCount(bytes)} from ${siteName(src, 0)} to ${siteName(dst, 0)}`,
+              },
+              byteCount(bytes),
+            )
           : byteCount(bytes),
         this.mix(own, `${rows.indexOf(src)}-${columns.indexOf(dst)}`),
       );
@@ -269,7 +318,9 @@ export class SitesPage extends Page {
             "tr",
             {},
             el("th", { scope: "col" }, "From ↓  to →"),
-            ...columns.map(c => el("th", { scope: "col", class: "turned" }, el("span", {}, siteName(c, more_dst)))),
+            ...columns.map(c =>
+              el("th", { scope: "col", class: "turned" }, el("span", {}, siteName(c, more_dst))),
+            ),
             el("th", { scope: "col", class: "number" }, "Sum"),
           ),
         ),
@@ -299,7 +350,9 @@ export class SitesPage extends Page {
     text(
       this.matrixSentence,
       `${plural(pairs, "pair")} with traffic. The line under a number is its mix of experiments; a number leads to the flows behind it.` +
-        (more_src + more_dst > 0 ? ` Sites beyond the ${MATRIX_MAX - 1} largest are summed up; the CSV has each.` : ""),
+        (more_src + more_dst > 0
+          ? ` Sites beyond the ${MATRIX_MAX - 1} largest are summed up; the CSV has each.`
+          : ""),
     );
     this.matrix.show({ unit: "bytes", range, error, json });
   }
@@ -312,7 +365,13 @@ export class SitesPage extends Page {
     for (const l of [...lanes].sort((a, b) => rankOf(a.key) - rankOf(b.key))) {
       const width = bytes > 0 ? (l.bytes / bytes) * 100 : 0;
       picture.append(
-        svg("rect", { x: `${at}%`, y: 0, width: `${width}%`, height: 4, fill: fills.of(paint(this.shell.theme, l.key.experiment_id ?? 0, null)) }),
+        svg("rect", {
+          x: `${at}%`,
+          y: 0,
+          width: `${width}%`,
+          height: 4,
+          fill: fills.of(paint(this.shell.theme, l.key.experiment_id ?? 0, null)),
+        }),
       );
       at += width;
     }
@@ -334,7 +393,14 @@ export class SitesPage extends Page {
       ],
       rows: [...lanes]
         .sort((a, b) => b.bytes - a.bytes)
-        .map(l => [l.src || "not known", l.dst || "not known", experimentName(l.key), l.bytes, Math.round(l.error_bytes), l.samples]),
+        .map(l => [
+          l.src || "not known",
+          l.dst || "not known",
+          experimentName(l.key),
+          l.bytes,
+          Math.round(l.error_bytes),
+          l.samples,
+        ]),
     };
   }
 
@@ -403,7 +469,11 @@ function nothingKnown(bytes: number, filtered: boolean): HTMLElement {
         "CRIC lists sites, their prefixes and places. Fetch the file on a host that may, and name it.",
         "curl -o /var/lib/scitag/cric.json \\\n  'https://wlcg-cric.cern.ch/api/core/rcsite/query/?json'",
       ),
-      recipe("And in the configuration", "A reload (SIGHUP) is enough. Every flow from then on has its sites.", "sites:\n  cric: /var/lib/scitag/cric.json"),
+      recipe(
+        "And in the configuration",
+        "A reload (SIGHUP) is enough. Every flow from then on has its sites.",
+        "sites:\n  cric: /var/lib/scitag/cric.json",
+      ),
     ),
   );
 }

@@ -53,7 +53,9 @@ export class Spreads {
 
   show(rows: readonly Spread[], scale: Scale): void {
     this.axis.replaceChildren(
-      ...scale.ticks.map(({ at, words }) => svg("text", { x: `${at}%`, y: 14, "text-anchor": anchor(at) }, words)),
+      ...scale.ticks.map(({ at, words }) =>
+        svg("text", { x: `${at}%`, y: 14, "text-anchor": anchor(at) }, words),
+      ),
     );
     this.body.replaceChildren(...rows.map(r => this.row(r, scale)));
     keepTable(this.element);
@@ -90,9 +92,17 @@ export class Spreads {
 function whisker(r: Spread, scale: Scale, colour: string, enough: boolean): SVGElement {
   const middle = 11;
   const across = (from: number, to: number, thick: number): SVGElement =>
-    svg("line", { x1: `${from}%`, x2: `${to}%`, y1: middle, y2: middle, stroke: colour, "stroke-width": thick });
+    svg("line", {
+      x1: `${from}%`,
+      x2: `${to}%`,
+      y1: middle,
+      y2: middle,
+      stroke: colour,
+      "stroke-width": thick,
+    });
   const picture = svg("svg", { class: "whisker", "aria-hidden": "true" });
-  for (const { at } of scale.ticks) picture.append(svg("line", { class: "grid", x1: `${at}%`, x2: `${at}%`, y1: 0, y2: 22 }));
+  for (const { at } of scale.ticks)
+    picture.append(svg("line", { class: "grid", x1: `${at}%`, x2: `${at}%`, y1: 0, y2: 22 }));
   const max = scale.at(r.max);
   if (enough) {
     const [median, p95] = [scale.at(r.median), scale.at(r.p95)];
@@ -102,6 +112,8 @@ function whisker(r: Spread, scale: Scale, colour: string, enough: boolean): SVGE
       svg("circle", { class: "dot", cx: `${median}%`, cy: middle, r: 5.5, fill: colour }),
     );
   }
-  picture.append(svg("line", { x1: `${max}%`, x2: `${max}%`, y1: 6, y2: 16, stroke: colour, "stroke-width": 1.5 }));
+  picture.append(
+    svg("line", { x1: `${max}%`, x2: `${max}%`, y1: 6, y2: 16, stroke: colour, "stroke-width": 1.5 }),
+  );
   return picture;
 }

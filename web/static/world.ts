@@ -75,7 +75,8 @@ export class World {
       class: "world",
       tabindex: 0,
       role: "group",
-      "aria-label": "Map of sites. Arrow keys read out one arc, Enter shows its flows, plus and minus zoom, 0 shows all.",
+      "aria-label":
+        "Map of sites. Arrow keys read out one arc, Enter shows its flows, plus and minus zoom, 0 shows all.",
     });
     this.roving = new Roving(this.element, options.go);
     this.element.append(this.plot, this.roving.tip, this.roving.said);
@@ -131,7 +132,10 @@ export class World {
     const world = await loadAtlas();
     const countries = world.objects["countries"];
     if (!countries) return;
-    this.outlines = { land: feature(world, countries), borders: mesh(world, countries as never, (a, b) => a !== b) };
+    this.outlines = {
+      land: feature(world, countries),
+      borders: mesh(world, countries as never, (a, b) => a !== b),
+    };
     this.draw();
   }
 
@@ -151,8 +155,11 @@ export class World {
     const height = Math.round(Math.min(620, Math.max(260, width * 0.46)));
     const projection = (this.now = this.projection(width, height));
     const path = geoPath(projection);
-    const shape = (kind: string, what: unknown): SVGElement => svg("path", { class: kind, d: path(what as never) ?? "" });
-    const at = new Map(this.places.map(p => [p.name, projection([p.longitude ?? 0, p.latitude ?? 0]) as Point]));
+    const shape = (kind: string, what: unknown): SVGElement =>
+      svg("path", { class: kind, d: path(what as never) ?? "" });
+    const at = new Map(
+      this.places.map(p => [p.name, projection([p.longitude ?? 0, p.latitude ?? 0]) as Point]),
+    );
     const spots: Spot[] = [];
     const arcs = this.arcs(projection, width, spots);
     const sums = new Map<string, number>();
@@ -185,12 +192,16 @@ export class World {
       [edge, edge],
       [width - edge, height - edge],
     ];
-    if (this.options.whole()) projection.rotate([-USUAL_MIDDLE, 0]).fitExtent(frame, { type: "Sphere" } as never);
+    if (this.options.whole())
+      projection.rotate([-USUAL_MIDDLE, 0]).fitExtent(frame, { type: "Sphere" } as never);
     else {
       const points = this.places.map((p): Point => [p.longitude ?? 0, p.latitude ?? 0]);
       projection
         .rotate([-middleOf(points.map(p => p[0])), 0])
-        .fitExtent(frame, { type: "MultiPoint", coordinates: [...points.flatMap(around), ...this.ways()] } as never);
+        .fitExtent(frame, {
+          type: "MultiPoint",
+          coordinates: [...points.flatMap(around), ...this.ways()],
+        } as never);
     }
     if (this.middle) {
       projection.scale(projection.scale() * this.zoom);
@@ -268,19 +279,39 @@ export class World {
       const id = `${lane.src}\n${lane.dst}`;
       const from = taken.get(id) ?? APART / 2;
       taken.set(id, from + Math.max(APART, thick(lane) + 2));
-      const line = arc(projection, where.get(lane.src) ?? [0, 0], where.get(lane.dst) ?? [0, 0], from + thick(lane) / 2, width);
+      const line = arc(
+        projection,
+        where.get(lane.src) ?? [0, 0],
+        where.get(lane.dst) ?? [0, 0],
+        from + thick(lane) / 2,
+        width,
+      );
       const look = paint(this.theme, experimentOf(lane), null);
       const dashed = look.texture === "plain" ? null : look.texture === "dots" ? "1 4" : "9 4";
       const group = svg(
         "g",
-        { class: "arc", "data-src": lane.src, "data-dst": lane.dst, "data-experiment": experimentOf(lane), "data-bytes": lane.bytes },
+        {
+          class: "arc",
+          "data-src": lane.src,
+          "data-dst": lane.dst,
+          "data-experiment": experimentOf(lane),
+          "data-bytes": lane.bytes,
+        },
         svg("path", { class: "reach", d: line.d }),
-        svg("path", { class: "line", d: line.d, stroke: look.colour, "stroke-width": thick(lane), "stroke-dasharray": dashed }),
-        line.tip && svg("path", { class: "tip-of", d: arrow(line.tip, 4 + thick(lane) * 0.9), fill: look.colour }),
+        svg("path", {
+          class: "line",
+          d: line.d,
+          stroke: look.colour,
+          "stroke-width": thick(lane),
+          "stroke-dasharray": dashed,
+        }),
+        line.tip &&
+          svg("path", { class: "tip-of", d: arrow(line.tip, 4 + thick(lane) * 0.9), fill: look.colour }),
       );
       return { lane, group };
     });
-    for (const { lane, group } of [...drawn].sort((a, b) => b.lane.bytes - a.lane.bytes)) spots.push(this.arcSpot(lane, group));
+    for (const { lane, group } of [...drawn].sort((a, b) => b.lane.bytes - a.lane.bytes))
+      spots.push(this.arcSpot(lane, group));
     // the thin ones on top: they could not be pointed at otherwise
     return drawn.sort((a, b) => b.lane.bytes - a.lane.bytes).map(d => d.group);
   }
@@ -293,7 +324,11 @@ export class World {
       lines: [
         `${bitRate(lane.bytes / this.seconds)} on the average, ${byteCount(lane.bytes)}; ${error(lane.bytes, lane.error_bytes, lane.samples)}`,
       ],
-      href: this.options.href({ src: lane.src, dst: lane.dst, ...(experimentOf(lane) > 0 ? { experiment: name } : {}) }),
+      href: this.options.href({
+        src: lane.src,
+        dst: lane.dst,
+        ...(experimentOf(lane) > 0 ? { experiment: name } : {}),
+      }),
     };
   }
 
@@ -362,7 +397,11 @@ function arc(
   });
   const middle = Math.round(STEPS * 0.56);
   const [back, front] = [bent[middle - 1], bent[middle + 1]];
-  return { d, tip: back && front && Math.hypot(front[0] - back[0], front[1] - back[1]) < width / 3 ? [back, front] : null };
+  return {
+    d,
+    tip:
+      back && front && Math.hypot(front[0] - back[0], front[1] - back[1]) < width / 3 ? [back, front] : null,
+  };
 }
 
 function arrow([back, front]: [Point, Point], size: number): string {
