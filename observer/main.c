@@ -151,8 +151,7 @@ static int open_all(struct observer *o)
 		err = collector_open(&o->collector, &o->cfg, o->store, o->registry,
 				     joiner_join(o->joiner));
 	if (!err)
-		err = web_open(&o->web, &wc, o->store, o->registry,
-			       joiner_join(o->joiner));
+		err = web_open(&o->web, &wc, o->store, o->registry, joiner_join(o->joiner));
 	if (!err)
 		err = drop_rights(o->cfg.user);
 	return err;
