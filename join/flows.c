@@ -435,6 +435,18 @@ void flow_key_turn(struct flow_key *out, const struct flow_key *key)
 	out->dst_port = in.src_port;
 }
 
+int flow_key_is_turned(const struct flow_key *key, const struct flow_key *claim)
+{
+	const int same = !memcmp(key->src_ip, claim->src_ip, 16) +
+			 !memcmp(key->dst_ip, claim->dst_ip, 16) +
+			 (key->src_port == claim->src_port) + (key->dst_port == claim->dst_port);
+	const int turned = !memcmp(key->src_ip, claim->dst_ip, 16) +
+			   !memcmp(key->dst_ip, claim->src_ip, 16) +
+			   (key->src_port == claim->dst_port) + (key->dst_port == claim->src_port);
+
+	return turned > same;
+}
+
 void flow_record_turn(const struct flow_record *r, int data_way, struct flow *out)
 {
 	*out = (struct flow){

@@ -102,6 +102,9 @@ const struct labels *flows_labels(const struct flows *f);
 int flows_take_labels(struct flows *f, struct label_flow_row **rows, size_t *n);
 size_t flows_overlaps(struct flows *f, uint32_t now_s, struct point_overlap *out, size_t cap);
 
+/* Whether a claim's src is this key's dst; one address or one port may differ. */
+int flow_key_is_turned(const struct flow_key *key, const struct flow_key *claim);
+
 void flows_status(const struct flows *f, struct join_status *out); /* adds its part */
 uint32_t flows_capacity(const struct flows *f);                    /* numbers are below it */
 

@@ -8,10 +8,13 @@
 
 #include "base/clock.h"
 #include "join/agreement.h"
+#include "join/best.h"
 #include "join/claims.h"
+#include "join/flow_rows.h"
 #include "join/flows.h"
 #include "join/grade.h"
 #include "join/join.h"
+#include "join/local.h"
 #include "join/pairs.h"
 #include "join/regrade.h"
 #include "join/sites.h"
@@ -20,7 +23,6 @@
 #define UNMARKED_S   10   /* a marker has so long after the claim */
 #define LOCK_RECORDS 4096 /* looked at before the lock is given up for a moment */
 #define PLACES_AHEAD 16   /* sightings whose memory is fetched */
-#define ROW_CLASSES  3    /* of flow rows: joined, tagged, others */
 
 /* What became of a claim on the wire; by the claim's number. */
 struct claim_flow {
@@ -41,6 +43,7 @@ struct join {
 	struct agreement *agreement;
 	struct regrade *regrade;
 	struct pairs *pairs;
+	struct flow_rows *flow_rows;
 	struct claim_flow *claim_flows;
 	uint32_t claims_max;
 	const struct sites *sites;
@@ -52,11 +55,8 @@ struct join {
 	uint32_t *order; /* numbers of the second's sightings by rank */
 	struct joined_sighting *joined;
 	size_t order_cap, joined_cap, n_joined;
-	struct flow_row *rows[ROW_CLASSES];
-	size_t n_rows[ROW_CLASSES];
-	uint64_t rows_made; /* of this second, kept or not */
 
-	uint64_t seen, seen_local, heard, heard_local, rows_kept, rows_let_go;
+	uint64_t seen, seen_local, heard, heard_local;
 };
 
 /* --- open, close, configure ------------------------------------------------------------------ */
@@ -89,11 +89,10 @@ int join_open(struct join **out, const struct join_config *cfg, struct store *st
 	j->agreement = agreement_open();
 	j->regrade = regrade_open();
 	j->pairs = pairs_open();
+	j->flow_rows = flow_rows_open();
 	j->claim_flows = malloc(claims_max * sizeof(*j->claim_flows));
-	for (int i = 0; i < ROW_CLASSES; i++)
-		j->rows[i] = calloc(JOIN_FLOW_ROWS_PER_S, sizeof(*j->rows[i]));
 	if (!j->flows || !j->claims || !j->agreement || !j->regrade || !j->pairs ||
-	    !j->claim_flows || !j->rows[0] || !j->rows[1] || !j->rows[2]) {
+	    !j->claim_flows || !j->flow_rows) {
 		join_close(j);
 		return -ENOMEM;
 	}
@@ -113,9 +112,8 @@ void join_close(struct join *j)
 	agreement_close(j->agreement);
 	regrade_close(j->regrade);
 	pairs_close(j->pairs);
+	flow_rows_close(j->flow_rows);
 	free(j->claim_flows);
-	for (int i = 0; i < ROW_CLASSES; i++)
-		free(j->rows[i]);
 	free(j->order);
 	free(j->joined);
 	pthread_mutex_destroy(&j->lock);
@@ -158,53 +156,16 @@ void join_set_registered(struct join *j, const struct scitag_set *registered)
 	pthread_mutex_unlock(&j->lock);
 }
 
-/* --- what is local --------------------------------------------------------------------------- */
-
-static int is_ipv4(const uint8_t ip[16])
-{
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-
-	return !memcmp(ip, mapped, sizeof(mapped));
-}
-
-static int is_loopback(const uint8_t ip[16])
-{
-	static const uint8_t loopback[16] = {[15] = 1};
-
-	return is_ipv4(ip) ? ip[12] == 127 : !memcmp(ip, loopback, sizeof(loopback));
-}
-
-/* RFC 1918, RFC 3927 and RFC 6598; RFC 4193 and RFC 4291 section 2.5.6. */
-static int is_private(const uint8_t ip[16])
-{
-	if (!is_ipv4(ip))
-		return (ip[0] & 0xFE) == 0xFC || (ip[0] == 0xFE && (ip[1] & 0xC0) == 0x80);
-	return ip[12] == 10 || (ip[12] == 172 && (ip[13] & 0xF0) == 16) ||
-	       (ip[12] == 192 && ip[13] == 168) || (ip[12] == 169 && ip[13] == 254) ||
-	       (ip[12] == 100 && (ip[13] & 0xC0) == 64);
-}
-
 static int is_local(const struct join *j, const struct flow_key *key)
 {
 	uint16_t site;
 
-	if (j->drop_local == DROP_LOCAL_NONE)
-		return 0;
-	if (is_loopback(key->src_ip) || is_loopback(key->dst_ip))
+	if (local_addresses(j->drop_local, key))
 		return 1;
-	switch (j->drop_local) {
-	case DROP_LOCAL_PRIVATE:
-		return is_private(key->src_ip) && is_private(key->dst_ip);
-	case DROP_LOCAL_SAME_PREFIX: /* /64, or /24 of IPv4 */
-		return !memcmp(key->src_ip, key->dst_ip, is_ipv4(key->src_ip) ? 15 : 8);
-	case DROP_LOCAL_SAME_SITE:
-		if (flows_find(j->flows, key) != TABLE_NONE)
-			return 0; /* it was asked before */
-		site = sites_find(j->sites, key->src_ip);
-		return site && site == sites_find(j->sites, key->dst_ip);
-	default:
-		return 0;
-	}
+	if (j->drop_local != DROP_LOCAL_SAME_SITE || flows_find(j->flows, key) != TABLE_NONE)
+		return 0; /* of a flow that is followed it was asked before */
+	site = sites_find(j->sites, key->src_ip);
+	return site && site == sites_find(j->sites, key->dst_ip);
 }
 
 /* --- a flow and its claim --------------------------------------------------------------------- */
@@ -237,26 +198,13 @@ static struct said said_of(const struct join *j, const struct flow_record *r)
 	return s;
 }
 
-/* Which end of the flow the claim calls its source; one address or port may differ. */
-static int is_turned(const struct flow_key *flow, const struct flow_key *claim)
-{
-	const int same = !memcmp(flow->src_ip, claim->src_ip, 16) +
-			 !memcmp(flow->dst_ip, claim->dst_ip, 16) +
-			 (flow->src_port == claim->src_port) + (flow->dst_port == claim->dst_port);
-	const int turned = !memcmp(flow->src_ip, claim->dst_ip, 16) +
-			   !memcmp(flow->dst_ip, claim->src_ip, 16) +
-			   (flow->src_port == claim->dst_port) +
-			   (flow->dst_port == claim->src_port);
-
-	return turned > same;
-}
-
 static void set_claim(struct join *j, uint32_t flow, uint32_t claim)
 {
 	const struct claim *c = claims_at(j->claims, claim);
 
 	j->claim_flows[claim].flow = flow;
-	flows_set_claim(j->flows, flow, claim, is_turned(&flows_at(j->flows, flow)->key, &c->key),
+	flows_set_claim(j->flows, flow, claim,
+			flow_key_is_turned(&flows_at(j->flows, flow)->key, &c->key),
 			c->provenance == CLAIM_FROM_STRANGER);
 }
 
@@ -361,81 +309,6 @@ static void make_unseen_view(const struct join *j, const struct claim *c, struct
 
 /* --- flows that are over ----------------------------------------------------------------------- */
 
-static uint8_t turned_direction(uint8_t direction)
-{
-	if (direction == DIRECTION_IN)
-		return DIRECTION_OUT;
-	return direction == DIRECTION_OUT ? DIRECTION_IN : direction;
-}
-
-static void make_row(const struct flow_view *v, struct flow_row *row)
-{
-	const struct flow *f = &v->flow;
-	const struct claim *c = &v->claim;
-
-	*row = (struct flow_row){
-		.key = f->key,
-		.first_utc_us = f->first_utc_us,
-		.last_utc_us = f->last_utc_us,
-		.start_utc_us = CLOCK_NEVER,
-		.end_utc_us = CLOCK_NEVER,
-		.samples = (uint64_t)f->way[0].samples + f->way[1].samples,
-		.claimed_bytes = {FIREFLY_BYTES_UNSAID, FIREFLY_BYTES_UNSAID},
-		.rtt_us = FIREFLY_RTT_UNSAID,
-		.claim_experiment = -1,
-		.claim_activity = -1,
-		.evidence = f->evidence,
-		.point = f->point,
-		.src_site = f->src_site,
-		.dst_site = f->dst_site,
-		.grade = f->grade,
-		.state = f->state,
-		.direction = f->way[FLOW_THERE].samples
-				     ? f->way[FLOW_THERE].direction
-				     : turned_direction(f->way[FLOW_BACK].direction),
-	};
-	for (int i = 0; i < 2; i++) {
-		row->packets[i] = f->way[i].packets;
-		row->bytes[i] = f->way[i].bytes;
-		row->bytes_variance[i] = f->way[i].bytes_variance;
-		row->experiment[i] = f->way[i].tag.experiment;
-		row->activity[i] = f->way[i].tag.activity;
-		row->carrier[i] = f->way[i].carrier;
-	}
-	if (!f->has_claim)
-		return;
-	row->start_utc_us = c->start_utc_us;
-	row->end_utc_us = c->end_utc_us;
-	row->claim_turned = (uint8_t)is_turned(&f->key, &c->key);
-	row->claimed_bytes[row->claim_turned] = c->src_to_dst_bytes;
-	row->claimed_bytes[!row->claim_turned] = c->dst_to_src_bytes;
-	row->rtt_us = c->rtt_us;
-	row->claim_experiment = c->tag.experiment;
-	row->claim_activity = c->tag.activity;
-	row->oddities = c->oddities;
-	row->producer = c->producer;
-	row->provenance = c->provenance;
-	memcpy(row->sender_ip, c->sender_ip, sizeof(row->sender_ip));
-	_Static_assert(sizeof(row->application) == sizeof(c->application), "copied whole");
-	memcpy(row->application, c->application, sizeof(row->application));
-}
-
-/* What is kept first. */
-enum { ROW_JOINED, ROW_TAGGED, ROW_OTHER };
-_Static_assert(ROW_OTHER + 1 == ROW_CLASSES, "one list each");
-
-/* The first of a class in a second have room; when it is over, the better classes go first. */
-static int has_room(struct join *j, int class_)
-{
-	j->rows_made++;
-	return j->n_rows[class_] < JOIN_FLOW_ROWS_PER_S;
-}
-
-static void keep_row(struct join *j, int class_, const struct flow_view *v)
-{
-	make_row(v, &j->rows[class_][j->n_rows[class_]++]);
-}
-
 /* What its sender may have to hear about, once the flow tells for sure. */
 static void find_oddities(struct join *j, struct flow_record *r, const struct said *s, int is_over)
 {
@@ -480,7 +353,8 @@ static void agree_late(struct join *j, uint32_t at)
 static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, enum flow_state state)
 {
 	struct join *j = arg;
-	int class_ = ROW_OTHER, room;
+	enum flow_row_class class_ = FLOW_ROW_OTHER;
+	int room;
 	struct claim_flow *cf;
 	struct flow_view v;
 	struct said s;
@@ -491,18 +365,18 @@ static void on_flow_over(void *arg, uint32_t at, const struct flow_record *r, en
 	if (r->claim != TABLE_NONE) {
 		s = said_of(j, r);
 		find_oddities(j, flows_at(j->flows, at), &s, 1);
-		class_ = r->is_stranger ? ROW_TAGGED : ROW_JOINED;
+		class_ = r->is_stranger ? FLOW_ROW_TAGGED : FLOW_ROW_JOINED;
 	} else if (r->way[0].wire_grade >= GRADE_REGISTERED ||
 		   r->way[1].wire_grade >= GRADE_REGISTERED) {
-		class_ = ROW_TAGGED;
+		class_ = FLOW_ROW_TAGGED;
 	}
-	room = has_room(j, class_);
+	room = flow_rows_room(j->flow_rows, class_);
 	if (!room && r->claim == TABLE_NONE)
 		return; /* as nearly all of a flood */
 	make_view(j, r, &v);
 	v.flow.state = (uint8_t)state;
 	if (room)
-		keep_row(j, class_, &v);
+		flow_rows_add(j->flow_rows, class_, &v);
 	if (r->claim == TABLE_NONE)
 		return;
 	cf = &j->claim_flows[r->claim];
@@ -530,10 +404,11 @@ static void on_claim_over(void *arg, uint32_t at, const struct claim *c)
 	}
 	make_unseen_view(j, c, &v);
 	if (!c->joined) { /* anybody can make one */
-		const int class_ = c->provenance == CLAIM_FROM_STRANGER ? ROW_OTHER : ROW_TAGGED;
+		const enum flow_row_class class_ =
+			c->provenance == CLAIM_FROM_STRANGER ? FLOW_ROW_OTHER : FLOW_ROW_TAGGED;
 
-		if (has_room(j, class_))
-			keep_row(j, class_, &v);
+		if (flow_rows_room(j->flow_rows, class_))
+			flow_rows_add(j->flow_rows, class_, &v);
 	}
 	v.flow.grade = c->joined ? cf->grade : GRADE_UNTAGGED;
 	v.flow.way[FLOW_THERE].bytes = cf->seen_bytes;
@@ -703,38 +578,11 @@ static int grade(struct join *j, const struct seen *s, const struct flow_sightin
 	return err;
 }
 
-/* The better classes first, as many as a second may have. */
-static int hand_over_rows(struct join *j, struct bucket *b)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < ROW_CLASSES; i++)
-		n += j->n_rows[i];
-	if (n > JOIN_FLOW_ROWS_PER_S)
-		n = JOIN_FLOW_ROWS_PER_S;
-	b->flows = n ? malloc(n * sizeof(*b->flows)) : NULL;
-	b->n_flows = 0;
-	if (b->flows) {
-		for (int i = 0; i < ROW_CLASSES; i++) {
-			const size_t room = n - b->n_flows;
-			const size_t take = j->n_rows[i] < room ? j->n_rows[i] : room;
-
-			memcpy(b->flows + b->n_flows, j->rows[i], take * sizeof(*b->flows));
-			b->n_flows += take;
-		}
-	}
-	memset(j->n_rows, 0, sizeof(j->n_rows));
-	j->rows_kept += b->n_flows;
-	j->rows_let_go += j->rows_made - b->n_flows;
-	j->rows_made = 0;
-	return n && !b->flows ? -ENOMEM : 0;
-}
-
 static int hand_over(struct join *j, struct bucket *b)
 {
 	struct claim_row *claims = NULL, *grown;
 	size_t n_claims = 0;
-	int err = hand_over_rows(j, b);
+	int err = flow_rows_take(j->flow_rows, &b->flows, &b->n_flows);
 
 	if (pairs_take(j->pairs, &b->pairs, &b->n_pairs))
 		err = -ENOMEM;
@@ -779,140 +627,14 @@ int join_second(struct join *j, struct bucket *b, const struct seen *seen, size_
 
 /* --- questions --------------------------------------------------------------------------------- */
 
-struct ranked {
-	double value;
-	uint32_t place; /* in the answer */
-};
-
-static double duration_us(const struct flow_view *v, int64_t now_utc_us)
-{
-	int64_t first = v->flow.first_utc_us, last = v->flow.last_utc_us;
-
-	if (first == CLOCK_NEVER) { /* as claimed */
-		first = v->claim.start_utc_us;
-		last = v->claim.end_utc_us != CLOCK_NEVER ? v->claim.end_utc_us : now_utc_us;
-	}
-	return first == CLOCK_NEVER || last < first ? 0 : (double)last - (double)first;
-}
-
-static double value_of(const struct flow_view *v, const struct flow_question *q)
-{
-	const double bytes = (double)v->flow.way[0].bytes + (double)v->flow.way[1].bytes;
-	double us;
-
-	switch (q->order) {
-	case FLOW_BY_NEWEST:
-		return v->flow.first_utc_us != CLOCK_NEVER ? (double)v->flow.first_utc_us
-							   : (double)v->claim.first_heard_utc_us;
-	case FLOW_BY_DURATION:
-		return duration_us(v, q->now_utc_us);
-	case FLOW_BY_RATE:
-		us = duration_us(v, q->now_utc_us);
-		return bytes / (us > US_PER_S ? us : (double)US_PER_S);
-	default:
-		return bytes;
-	}
-}
-
-static int is_wanted(const struct flow_question *q, const struct flow_view *v)
-{
-	if (q->grades && !(q->grades & 1u << v->flow.grade))
-		return 0;
-	if ((q->has_claim > 0 && !v->flow.has_claim) || (q->has_claim < 0 && v->flow.has_claim))
-		return 0;
-	if (q->oddities && !(v->flow.has_claim && v->claim.oddities & q->oddities))
-		return 0;
-	return !q->want || q->want(q->arg, v);
-}
-
-/* The best so far: a heap with the least on top. */
-struct best {
-	struct ranked *heap;
-	struct flow_view *out;
-	size_t n, cap, matching;
-};
-
-static void sift_down(struct ranked *heap, size_t n, size_t at)
-{
-	for (;;) {
-		size_t least = at, left = 2 * at + 1;
-		struct ranked swap = heap[at];
-
-		if (left < n && heap[left].value < heap[least].value)
-			least = left;
-		if (left + 1 < n && heap[left + 1].value < heap[least].value)
-			least = left + 1;
-		if (least == at)
-			return;
-		heap[at] = heap[least];
-		heap[least] = swap;
-		at = least;
-	}
-}
-
-static void offer(struct best *best, const struct flow_question *q, const struct flow_view *v)
-{
-	double value;
-
-	if (!is_wanted(q, v))
-		return;
-	best->matching++;
-	if (!best->cap)
-		return;
-	value = value_of(v, q);
-	if (best->n < best->cap) {
-		best->out[best->n] = *v;
-		best->heap[best->n] = (struct ranked){.value = value, .place = (uint32_t)best->n};
-		best->n++;
-		for (size_t i = best->n / 2; best->n == best->cap && i-- > 0;)
-			sift_down(best->heap, best->n, i);
-	} else if (value > best->heap[0].value) {
-		best->out[best->heap[0].place] = *v;
-		best->heap[0].value = value;
-		sift_down(best->heap, best->n, 0);
-	}
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const struct ranked *x = a, *y = b;
-
-	if (x->value != y->value)
-		return x->value < y->value ? 1 : -1;
-	return x->place < y->place ? -1 : x->place > y->place;
-}
-
-/* Put the views where their rank is, circle by circle. */
-static void put_in_order(struct ranked *ranked, struct flow_view *out, size_t n)
-{
-	qsort(ranked, n, sizeof(*ranked), by_value);
-	for (size_t i = 0; i < n; i++) {
-		const struct flow_view first = out[i];
-		size_t at = i;
-
-		while (ranked[at].place != i && ranked[at].place != UINT32_MAX) {
-			const size_t from = ranked[at].place;
-
-			out[at] = out[from];
-			ranked[at].place = UINT32_MAX;
-			at = from;
-		}
-		if (at != i)
-			out[at] = first;
-		ranked[at].place = UINT32_MAX;
-	}
-}
-
 size_t join_flows(struct join *j, const struct flow_question *q, struct flow_view *out, size_t cap,
 		  size_t *matching)
 {
-	struct best best = {.out = out, .cap = cap};
+	struct best best;
 	const uint32_t flows_max = flows_capacity(j->flows);
 	struct flow_view v;
 
-	best.heap = malloc((cap ? cap : 1) * sizeof(*best.heap));
-	if (!best.heap)
-		best.cap = 0;
+	best_open(&best, q, out, cap);
 	for (uint32_t from = 0; from < flows_max; from += LOCK_RECORDS) {
 		pthread_mutex_lock(&j->lock);
 		for (uint32_t at = from; at < from + LOCK_RECORDS && at < flows_max; at++) {
@@ -921,7 +643,7 @@ size_t join_flows(struct join *j, const struct flow_question *q, struct flow_vie
 			if (!r || (q->has_claim > 0 && r->claim == TABLE_NONE))
 				continue;
 			make_view(j, r, &v);
-			offer(&best, q, &v);
+			best_offer(&best, &v);
 		}
 		pthread_mutex_unlock(&j->lock);
 	}
@@ -933,14 +655,11 @@ size_t join_flows(struct join *j, const struct flow_question *q, struct flow_vie
 			if (!c || c->joined)
 				continue;
 			make_unseen_view(j, c, &v);
-			offer(&best, q, &v);
+			best_offer(&best, &v);
 		}
 		pthread_mutex_unlock(&j->lock);
 	}
-	put_in_order(best.heap, out, best.n);
-	free(best.heap);
-	*matching = best.matching;
-	return best.n;
+	return best_close(&best, matching);
 }
 
 size_t join_agreement(struct join *j, struct agreement_cell *out, size_t cap)
@@ -1005,7 +724,6 @@ int join_address(struct join *j, const uint8_t ip[16], struct site_info *out)
 
 void join_status(struct join *j, struct join_status *out)
 {
-	const size_t rows_bytes = ROW_CLASSES * JOIN_FLOW_ROWS_PER_S * sizeof(struct flow_row);
 	struct claims_status claims;
 	size_t both;
 
@@ -1017,9 +735,8 @@ void join_status(struct join *j, struct join_status *out)
 		.seen_local = j->seen_local,
 		.heard = j->heard,
 		.heard_local = j->heard_local,
-		.flow_rows_kept = j->rows_kept,
-		.flow_rows_let_go = j->rows_let_go,
 	};
+	flow_rows_status(j->flow_rows, &out->flow_rows_kept, &out->flow_rows_let_go);
 	flows_status(j->flows, out);
 	claims_status(j->claims, &claims);
 	out->claims = claims.count;
@@ -1031,9 +748,9 @@ void join_status(struct join *j, struct join_status *out)
 	out->duplicates = claims.duplicates;
 	out->claims_crowded = claims.crowded;
 	both = agreement_memory_bytes() + regrade_memory_bytes(j->regrade) +
-	       pairs_memory_bytes(j->pairs) + senders_memory_bytes(j->senders) + rows_bytes +
-	       j->claims_max * sizeof(*j->claim_flows) + j->order_cap * sizeof(*j->order) +
-	       j->joined_cap * sizeof(*j->joined);
+	       pairs_memory_bytes(j->pairs) + senders_memory_bytes(j->senders) +
+	       flow_rows_memory_bytes() + j->claims_max * sizeof(*j->claim_flows) +
+	       j->order_cap * sizeof(*j->order) + j->joined_cap * sizeof(*j->joined);
 	out->memory_bytes += both + claims_memory_bytes(j->claims) / j->claims_max * out->claims;
 	out->memory_max_bytes += both + claims_memory_bytes(j->claims);
 	pthread_mutex_unlock(&j->lock);
