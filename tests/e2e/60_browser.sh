@@ -7,7 +7,7 @@ command -v node >/dev/null || { skip "browser: node is missing" && exit 0; }
 [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || { skip "browser: chromium is missing" && exit 0; }
 export BIN
 
-for part in colours model parts frame; do # frame measures: nothing beside it
+for part in colours model parts pairs frame; do # frame measures: nothing beside it
 	node tests/browser/$part.mjs || failures=$((failures + 1))
 done
 parts="pages now rehearsal packets" # each with an observer of its own; they wait more than they work
