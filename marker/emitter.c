@@ -11,6 +11,7 @@
 #define APPLICATION "scitag-marker"
 #define FRESH_NS    NS_PER_S  /* a sample that old is still good */
 #define RETRY_NS    1000000LL /* when the rate held something back */
+#define WORDS       8192 /* last words that came before word of their beginning: a power of two */
 
 enum {
 	LIST_NONE,
@@ -28,6 +29,7 @@ struct row {
 	uint8_t superseded;     /* by another flow of the same key: no longer in the buckets */
 	uint8_t sampled;        /* last is something */
 	uint8_t counted;        /* wire_bytes is */
+	uint8_t heard;          /* last is the last word */
 	uint32_t bucket_next, prev, next;
 	int64_t start_utc_us, end_utc_us;
 	int64_t due_mono_ns; /* of the next ONGOING; on LIST_LAST, how long to wait */
@@ -42,6 +44,13 @@ struct list {
 	uint32_t head, tail;
 };
 
+/* A connection's end that nobody had told us the beginning of, yet. */
+struct word {
+	struct flow_key key;
+	struct tcp_sample last;
+	int64_t mono_ns;
+};
+
 struct emitter {
 	struct emitter_options options;
 	struct emitter_hooks hooks;
@@ -51,6 +60,7 @@ struct emitter {
 	uint32_t *buckets;
 	uint32_t n_buckets, n_used, free; /* rows that were ever used; those that are free again */
 	struct list lists[LIST_COUNT];
+	struct word words[WORDS]; /* each at its key's place */
 	struct emitter_counters counters;
 	uint64_t changes;
 	uint64_t secret;
@@ -58,7 +68,7 @@ struct emitter {
 
 /* --- the table --------------------------------------------------------------------------------- */
 
-static uint32_t bucket_of(const struct emitter *e, const struct flow_key *key)
+static uint64_t hash(const struct emitter *e, const struct flow_key *key)
 {
 	uint64_t k[5], h = e->secret;
 
@@ -67,7 +77,12 @@ static uint32_t bucket_of(const struct emitter *e, const struct flow_key *key)
 		h = (h ^ k[i]) * 0x9e3779b97f4a7c15ULL;
 		h ^= h >> 29;
 	}
-	return (uint32_t)h & (e->n_buckets - 1);
+	return h;
+}
+
+static uint32_t bucket_of(const struct emitter *e, const struct flow_key *key)
+{
+	return (uint32_t)hash(e, key) & (e->n_buckets - 1);
 }
 
 static struct row *find(const struct emitter *e, const struct flow_key *key)
@@ -336,6 +351,32 @@ static void look_ahead(struct emitter *e, int64_t now_mono_ns)
 		e->hooks.each(e->hooks.arg, take_sample, &l);
 }
 
+static struct word *word_of(struct emitter *e, const struct flow_key *key)
+{
+	return &e->words[hash(e, key) & (WORDS - 1)];
+}
+
+static void remember_word(struct emitter *e, const struct flow_key *key, const struct tcp_sample *s,
+			  int64_t now_mono_ns)
+{
+	struct word *word = word_of(e, key);
+
+	*word = (struct word){*key, *s, now_mono_ns};
+	word->last.detail = NULL;
+}
+
+static void recall_word(struct emitter *e, struct row *row, int64_t now_mono_ns)
+{
+	struct word *word = word_of(e, &row->key);
+
+	if (memcmp(&word->key, &row->key, sizeof(row->key)) ||
+	    now_mono_ns - word->mono_ns > EMITTER_LAST_WORD_NS)
+		return;
+	keep(e, row, &word->last, now_mono_ns);
+	row->heard = 1;
+	memset(word, 0, sizeof(*word));
+}
+
 /* --- begin and end ----------------------------------------------------------------------------- */
 
 /* Another flow has its key now. What is still to be said of it is said first. */
@@ -418,7 +459,10 @@ int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag t
 	row->end_utc_us = FIREFLY_TIME_UNKNOWN;
 	snprintf(row->application, sizeof(row->application), "%s",
 		 *application ? application : APPLICATION " v" SCITAG_VERSION);
-	if (!look(e, row, now.mono_ns) && !opened) {
+	if (look(e, row, now.mono_ns)) {
+		if (opened)
+			recall_word(e, row, now.mono_ns);
+	} else if (!opened) {
 		row->sent_before_bytes = row->last.sent_bytes;
 		row->received_before_bytes = row->last.received_bytes;
 	}
@@ -440,7 +484,8 @@ int emitter_end(struct emitter *e, const struct flow_key *key, int64_t end_utc_u
 	}
 	if (!end_utc_us)
 		end_utc_us = now.utc_us;
-	if (look(e, row, now.mono_ns) && key->protocol == IPPROTO_TCP && !row->counted)
+	if (look(e, row, now.mono_ns) && key->protocol == IPPROTO_TCP && !row->counted &&
+	    !row->heard)
 		end_after_last_word(e, row, end_utc_us, now.mono_ns);
 	else
 		end(e, row, end_utc_us);
@@ -455,6 +500,8 @@ void emitter_gone(struct emitter *e, const struct flow_key *key, const struct tc
 	struct row *row = find(e, key);
 	int awaited = row && row->list == LIST_LAST;
 
+	if (!row)
+		remember_word(e, key, s, now.mono_ns);
 	if (!row || (row->ended && !awaited))
 		return;
 	/* word comes late: the ports may be another connection's by now */

@@ -347,6 +347,35 @@ static void an_end_waits_for_the_last_word(void **state)
 	assert_int_equal(c.active, 0);
 }
 
+/* Gone before word of its beginning came: it still has its bytes, and no END waits. */
+static void a_last_word_may_come_first(void **state)
+{
+	struct flow_key key = flow(1), other = flow(2);
+	struct tcp_sample s;
+
+	w.connected = 0;
+	w.sent_bytes = 1000;
+	s = sample();
+	emitter_gone(w.emitter, &other, &s, w.now);
+	w.sent_bytes = 4711;
+	s = sample();
+	emitter_gone(w.emitter, &key, &s, w.now);
+	pass(0.1);
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 1, w.now);
+	end(1);
+	assert_int_equal(w.n_said, 2);
+	assert_int_equal(w.said[1].state, FIREFLY_END);
+	assert_int_equal(w.said[1].src_to_dst_bytes, 4711);
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 1, w.now); /* once only */
+	end(1);
+	pass(1.5);
+	assert_int_equal(w.said[3].src_to_dst_bytes, FIREFLY_BYTES_UNSAID);
+	emitter_begin(w.emitter, &other, (struct scitag){3, 14}, "", 0, 1, w.now); /* too old */
+	end(2);
+	pass(1);
+	assert_int_equal(w.said[5].src_to_dst_bytes, FIREFLY_BYTES_UNSAID);
+}
+
 /* Its ports in use again: the flow before is finished first. */
 static void another_flow_does_not_wait(void **state)
 {
@@ -803,6 +832,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_rate_only_delays, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_s_end_is_the_flow_s, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_end_waits_for_the_last_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_last_word_may_come_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_flow_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_mark_s_end_is_the_flow_s, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_comes_later, setup, teardown),
