@@ -128,7 +128,8 @@ static void put_in_order(struct best_place *ranked, struct flow_view *out, size_
 
 size_t best_close(struct best *best, size_t *matching)
 {
-	put_in_order(best->heap, best->out, best->n);
+	if (best->n)
+		put_in_order(best->heap, best->out, best->n);
 	free(best->heap);
 	*matching = best->matching;
 	return best->n;
