@@ -1,6 +1,7 @@
 /* The sFlow input: what its samples become, and that every datagram and sample is accounted for. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,6 +92,40 @@ static uint64_t rejected(const struct source_status *st, const char *name)
 	return found;
 }
 
+/* What was seen of flows adds up to each row of packets with addresses. */
+static void check_seen(const struct source_second *second)
+{
+	for (size_t i = 0; i < second->n_rows && !second->not_followed; i++) {
+		const struct traffic_key *k = &second->rows[i].key;
+		const struct traffic_value *v = &second->rows[i].value;
+		struct traffic_value sum = {0};
+
+		if (!k->family || k->experiment == STORE_FOLDED)
+			continue;
+		for (size_t n = 0; n < second->n_seen; n++) {
+			const struct seen *seen = &second->seen[n];
+
+			if (seen->source != k->source || seen->direction != k->direction ||
+			    seen->key.family != k->family || seen->tag.carrier != k->carrier ||
+			    seen->tag.grade != k->grade ||
+			    seen->tag.tag.experiment != k->experiment ||
+			    seen->tag.tag.activity != k->activity)
+				continue;
+			sum.packets += seen->packets;
+			sum.bytes += seen->bytes;
+			sum.ip_bytes += seen->ip_bytes;
+			sum.samples += seen->samples;
+			sum.bytes_variance += seen->bytes_variance;
+		}
+		assert_int_equal(sum.packets, v->packets);
+		assert_int_equal(sum.bytes, v->bytes);
+		assert_int_equal(sum.ip_bytes, v->ip_bytes);
+		assert_int_equal(sum.samples, v->samples);
+		assert_true(fabs(sum.bytes_variance - v->bytes_variance) <=
+			    1e-9 * v->bytes_variance);
+	}
+}
+
 /* Take the second; its statuses, the input's first. */
 static const struct source_status *take(struct bed *bed, int64_t now_utc_us, size_t n_agents)
 {
@@ -98,6 +133,7 @@ static const struct source_status *take(struct bed *bed, int64_t now_utc_us, siz
 	sflow_input_turn(bed->input, now_utc_us);
 	sflow_input_take(bed->input, 0, "", &bed->second);
 	assert_int_equal(bed->second.n_statuses, 1 + n_agents);
+	check_seen(&bed->second);
 	for (size_t i = 0; i <= n_agents; i++)
 		rejected(&bed->second.statuses[i], "");
 	return bed->second.statuses;
