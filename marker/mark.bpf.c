@@ -99,6 +99,7 @@ struct { /* which flow a later fragment belongs to */
 
 const volatile struct mark_secret mark_secret; /* = settings' */
 __u8 mark_filter[1 << MARK_FILTER_BITS];
+__u8 mark_knows_narrow; /* mark_narrow was ever written to: saves most hosts a look-up a packet */
 
 /* --- the time --------------------------------------------------------------------------------- */
 
@@ -450,8 +451,11 @@ static __always_inline int fits(__u32 ip_bytes, __u32 room, __u32 mtu, __u32 pat
 
 static __always_inline __u32 path_mtu_of(const __u8 dst_ip[16], __u64 now_ns)
 {
-	const struct mark_narrow *narrow = bpf_map_lookup_elem(&mark_narrow, dst_ip);
+	const struct mark_narrow *narrow;
 
+	if (!mark_knows_narrow)
+		return ~0U;
+	narrow = bpf_map_lookup_elem(&mark_narrow, dst_ip);
 	if (narrow && !is_older(narrow->said_ns, now_ns, MARK_NARROW_S * 1000000000ULL))
 		return narrow->mtu;
 	return ~0U;
@@ -871,6 +875,7 @@ static __always_inline void lower_path_mtu(struct __sk_buff *skb, __u32 icmp)
 		return;
 	narrow.said_ns = coarse_ns();
 	bpf_map_update_elem(&mark_narrow, dst_ip, &narrow, BPF_ANY);
+	mark_knows_narrow = 1;
 	lower_be = bpf_htonl(narrow.mtu < MARK_IPV6_MTU_MIN + room ? MARK_IPV6_MTU_MIN
 								   : narrow.mtu - room);
 	if (lower_be == mtu_be)

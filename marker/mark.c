@@ -402,8 +402,10 @@ int mark_open(struct mark **out, const struct mark_options *opt, const char *con
 	skeleton_maps(m->skel, maps);
 	for (int i = 0; i < MAP_COUNT; i++)
 		m->map[i] = bpf_map__fd(maps[i]);
-	if (*adopted) /* a new filter for the old table */
+	if (*adopted) { /* a new filter for the old table, and what else the old programs knew */
 		mark_each(m, add_to_filter, m);
+		m->skel->bss->mark_knows_narrow = 1;
+	}
 	err = write_settings(m);
 	if (!err)
 		err = mark_beat(m);

@@ -32,10 +32,11 @@ static struct flow_key key = {.src_ip = {0x20, 0x01, 0x0d, 0xb8, [15] = 1},
 			      .protocol = 6,
 			      .family = 6};
 
-static int run(int fd)
+/* Nanoseconds of an average of `repeat` runs on the same packet. */
+static int run(int fd, int repeat)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
-		    .repeat = REPEAT);
+		    .repeat = repeat);
 
 	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
 	return (int)opts.duration;
@@ -47,16 +48,31 @@ static void measure(const char *what, int egress, int bound_percent)
 
 	for (int i = 0;
 	     i < ROUNDS || (i < ROUNDS_MAX && 100 * (best - empty) > bound_percent * empty); i++) {
-		int e = run(empty_fd), n;
+		int e = run(empty_fd, REPEAT), n;
 
 		mark_beat(marker);
-		n = run(mark_program_fd(marker, egress));
+		n = run(mark_program_fd(marker, egress), REPEAT);
 		empty = e < empty ? e : empty;
 		best = n < best ? n : best;
 	}
 	fprintf(stderr, "# %-44s %3d ns net of %d ns for an empty program\n", what, best - empty,
 		empty);
 	assert_true(100 * (best - empty) <= bound_percent * empty);
+}
+
+/* The fastest of many single runs: a packet that was made longer cannot be had again. */
+static void measure_once(const char *what, int bound_ns)
+{
+	int empty = INT32_MAX, best = INT32_MAX;
+
+	for (int i = 0; i < 20000; i++) {
+		int e = run(empty_fd, 1), n = run(mark_program_fd(marker, 1), 1);
+
+		empty = e < empty ? e : empty;
+		best = n < best ? n : best;
+	}
+	fprintf(stderr, "# %-44s %3d ns net of %d ns for one run\n", what, best - empty, empty);
+	assert_true(best - empty <= bound_ns);
 }
 
 static void make_frame(int version)
@@ -100,6 +116,13 @@ static void nanoseconds_a_packet(void **state)
 	flow.flags = MARK_FLOW_ONCE;
 	assert_int_equal(mark_put(marker, &key, &flow), 0);
 	measure("hit, label, of one connection", 1, 200);
+	measure_once("the same, one packet a run", 200);
+	flow.tag.carrier = CARRIER_DESTINATION;
+	assert_int_equal(mark_put(marker, &key, &flow), 0);
+	measure_once("hit, destination, one packet a run", 800);
+	flow.tag.carrier = CARRIER_HOP_BY_HOP_DESTINATION;
+	assert_int_equal(mark_put(marker, &key, &flow), 0);
+	measure_once("hit, both headers, one packet a run", 800);
 }
 
 static int enter(void **state)

@@ -116,7 +116,7 @@ def loss(rounds, strategies):
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["loss"]:
-        for s, shares in loss(5, ("label", "destination", "hopByHopDestination")).items():
+        for s, shares in loss(5, ("destination", "hopByHopDestination")).items():
             print("0.1 %% loss, 10 ms: %-20s %.2f of the unmarked (%s)" % (s, shares[2], " ".join("%.2f" % v for v in shares)))
         sys.exit(1 if failures else 0)
     path_mtu()
