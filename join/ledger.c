@@ -83,12 +83,20 @@ static void turn_minute(struct ledger *l, int64_t heard_utc_us)
 	memset(l->names, 0, sizeof(l->names));
 }
 
-static int has_own_row(struct ledger *l, struct scitag tag)
+/* Of `max` places, those that this one may fill. */
+static size_t share(const struct ledger_who *who, size_t max)
 {
+	return who->is_stranger ? max / 2 : max;
+}
+
+static int has_own_row(struct ledger *l, const struct ledger_who *who)
+{
+	const struct scitag tag = who->tag;
+
 	if ((tag.experiment == 0 && tag.activity == 0) || scitag_set_has(&l->registered, tag) ||
 	    scitag_set_has(&l->tags, tag))
 		return 1;
-	if (l->n_tags == LEDGER_TAGS_MAX || scitag_set_add(&l->tags, tag))
+	if (l->n_tags >= share(who, LEDGER_TAGS_MAX) || scitag_set_add(&l->tags, tag))
 		return 0;
 	l->n_tags++;
 	return 1;
@@ -123,7 +131,7 @@ static void name_row(struct ledger *l, struct claim_row *row, const struct ledge
 	turn_minute(l, who->heard_utc_us);
 	memset(row, 0, sizeof(*row));
 	row->experiment = row->activity = STORE_FOLDED;
-	if (has_own_row(l, who->tag)) {
+	if (has_own_row(l, who)) {
 		row->experiment = who->tag.experiment;
 		row->activity = who->tag.activity;
 	}
@@ -178,14 +186,14 @@ static struct claim_row *rest_row(struct ledger *l, uint8_t family)
 	return rest;
 }
 
-/* The row with the key of `wanted`; a new one is made of it. */
-static struct claim_row *find_row(struct ledger *l, const struct claim_row *wanted)
+/* The row with the key of `wanted`; a new one is made of it if there are less than `max`. */
+static struct claim_row *find_row(struct ledger *l, const struct claim_row *wanted, size_t max)
 {
 	uint32_t *slot = row_slot(l, wanted);
 
 	if (*slot != SLOT_FREE)
 		return &l->rows[*slot];
-	if (l->n_rows == LEDGER_ROWS_MAX)
+	if (l->n_rows >= max)
 		return rest_row(l, wanted->family);
 	*slot = (uint32_t)l->n_rows;
 	l->rows[l->n_rows] = *wanted;
@@ -198,7 +206,7 @@ void ledger_count(struct ledger *l, const struct ledger_who *who,
 	struct claim_row wanted, *row;
 
 	name_row(l, &wanted, who);
-	row = find_row(l, &wanted);
+	row = find_row(l, &wanted, share(who, LEDGER_ROWS_MAX));
 	row->starts += counts->starts;
 	row->ongoings += counts->ongoings;
 	row->ends += counts->ends;
@@ -210,19 +218,20 @@ void ledger_book(struct ledger *l, const struct ledger_who *who, uint64_t bytes,
 {
 	struct spread_part parts[SPREAD_PARTS_MAX];
 	size_t n = spread_bytes(parts, bytes, from_utc_us, until_utc_us);
+	size_t max = share(who, LEDGER_ROWS_MAX);
 	struct claim_row wanted;
 
 	if (n == 0)
 		return;
 	name_row(l, &wanted, who);
-	if (l->n_rows + n > LEDGER_ROWS_MAX - RESERVED_ROWS && n > 1) {
+	if (n > 1 && l->n_rows + n > max - RESERVED_ROWS) {
 		parts[0] = (struct spread_part){parts[n - 1].minute_utc_s, bytes};
 		n = 1;
 		l->crowded++;
 	}
 	for (size_t i = 0; i < n; i++) {
 		wanted.minute_utc_s = parts[i].minute_utc_s;
-		find_row(l, &wanted)->bytes += parts[i].bytes;
+		find_row(l, &wanted, max)->bytes += parts[i].bytes;
 	}
 }
 
@@ -273,12 +282,12 @@ void ledger_measure(struct ledger *l, const struct ledger_who *who, enum histogr
 	turn_minute(l, who->heard_utc_us);
 	wanted.bin = (uint16_t)(8 * log2((double)value));
 	wanted.experiment = wanted.activity = STORE_FOLDED;
-	if (has_own_row(l, who->tag)) {
+	if (has_own_row(l, who)) {
 		wanted.experiment = who->tag.experiment;
 		wanted.activity = who->tag.activity;
 	}
 	/* the folded tag's bins always have room */
-	row = find_histogram(l, &wanted, LEDGER_HISTOGRAMS_MAX - KINDS * BINS);
+	row = find_histogram(l, &wanted, share(who, LEDGER_HISTOGRAMS_MAX - KINDS * BINS));
 	if (!row) {
 		l->crowded++;
 		wanted.experiment = wanted.activity = STORE_FOLDED;

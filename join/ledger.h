@@ -1,5 +1,6 @@
 /* What the claims room hands to the store: rows of claims by minute and histograms, gathered in bounded
- * tables. Not a byte put in is lost: what finds no row of its own is in a coarser one. One thread. */
+ * tables. Not a byte put in is lost: what finds no row of its own is in a coarser one. Strangers fill at most
+ * half of any of them. One thread. */
 #ifndef JOIN_LEDGER_H
 #define JOIN_LEDGER_H
 

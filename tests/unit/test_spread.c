@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 #include "base/clock.h"
 #include "join/ledger.h"
@@ -298,6 +299,54 @@ static void counts_that_find_no_row_share_one(void **state)
 	assert_int_equal(rest, 7);
 }
 
+static void strangers_leave_half_of_it_to_the_others(void **state)
+{
+	const struct ledger_counts start = {.starts = 1};
+	struct scitag_set registered = {{0}};
+	struct ledger_who good = who(3, 14, "dtn"), old = who(16, 1, "dtn");
+	uint64_t lies = 0, booked = 0;
+
+	(void)state;
+	for (unsigned int e = 1; e <= 300; e++)
+		scitag_set_add(&registered, (struct scitag){(uint16_t)e, 14});
+	ledger_set_registered(ledger, &registered);
+	for (unsigned int i = 0; i < 300; i++) {
+		struct ledger_who w = who(1 + i, 14, "lie");
+
+		w.is_stranger = 1;
+		for (unsigned int n = 0; n < 40; n++) /* each wants six hours' minutes */
+			ledger_book(ledger, &w, 1000000, T0 + S(3600 * 6) * n,
+				    T0 + S(3600 * 6) * (n + 1));
+		for (unsigned int shift = 0; shift < 64; shift++)
+			ledger_measure(ledger, &w, HISTOGRAM_BYTES, 1ULL << shift);
+		w = who(301 + i, 1, "lie");
+		w.is_stranger = 1;
+		ledger_count(ledger, &w, &start);
+		lies += 40 * 1000000;
+	}
+	ledger_count(ledger, &old, &start);
+	ledger_measure(ledger, &good, HISTOGRAM_DURATION_MS, 77);
+	ledger_book(ledger, &good, 6000, T0, T0 + S(60 * 60));
+	for (int minutes = 0, n = 0; n < 10; n++) {
+		take();
+		for (size_t i = 0; i < n_rows; i++) {
+			booked += rows[i].bytes;
+			if (rows[i].starts == 1 && rows[i].experiment == 16)
+				minutes++; /* its tag, though it is not registered, is still told */
+			if (strcmp(rows[i].application, "dtn") || rows[i].experiment != 3)
+				continue;
+			assert_int_equal(rows[i].bytes, 100);
+			minutes++;
+		}
+		for (size_t i = 0; i < n_histograms; i++)
+			if (histograms[i].kind == HISTOGRAM_DURATION_MS)
+				assert_int_equal(histograms[i].experiment, 3);
+		if (n == 9)
+			assert_int_equal(minutes, 61);
+	}
+	assert_int_equal(booked, lies + 6000);
+}
+
 static void what_waits_is_found_again(void **state)
 {
 	const struct ledger_counts start = {.starts = 1};
@@ -390,6 +439,8 @@ int main(void)
 			close_ledger),
 		cmocka_unit_test_setup_teardown(counts_that_find_no_row_share_one, open_ledger,
 						close_ledger),
+		cmocka_unit_test_setup_teardown(strangers_leave_half_of_it_to_the_others,
+						open_ledger, close_ledger),
 		cmocka_unit_test_setup_teardown(what_waits_is_found_again, open_ledger,
 						close_ledger),
 		cmocka_unit_test_setup_teardown(values_go_into_eighths_of_a_doubling, open_ledger,
