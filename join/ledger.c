@@ -28,6 +28,7 @@ struct ledger {
 	uint64_t names[NAME_SLOTS]; /* by hash; 0 free */
 
 	size_t n_rows, n_histograms;
+	size_t n_parts;           /* since the last take */
 	struct claim_row rest[2]; /* of IPv4 and IPv6: what found no row at all */
 	uint32_t row_slots[ROW_SLOTS], histogram_slots[HISTOGRAM_SLOTS];
 	struct histogram_row histograms[LEDGER_HISTOGRAMS_MAX];
@@ -217,18 +218,19 @@ void ledger_book(struct ledger *l, const struct ledger_who *who, uint64_t bytes,
 		 int64_t from_utc_us, int64_t until_utc_us)
 {
 	struct spread_part parts[SPREAD_PARTS_MAX];
-	size_t n = spread_bytes(parts, bytes, from_utc_us, until_utc_us);
-	size_t max = share(who, LEDGER_ROWS_MAX);
+	size_t n = spread_parts(from_utc_us, until_utc_us), max = share(who, LEDGER_ROWS_MAX);
 	struct claim_row wanted;
 
-	if (n == 0)
-		return;
-	name_row(l, &wanted, who);
-	if (n > 1 && l->n_rows + n > max - RESERVED_ROWS) {
-		parts[0] = (struct spread_part){parts[n - 1].minute_utc_s, bytes};
-		n = 1;
+	if (n > 1 && (l->n_rows + n > max - RESERVED_ROWS ||
+		      l->n_parts + n > share(who, LEDGER_PARTS_MAX))) {
+		from_utc_us = until_utc_us;
 		l->crowded++;
 	}
+	n = spread_bytes(parts, bytes, from_utc_us, until_utc_us);
+	if (n == 0)
+		return;
+	l->n_parts += n;
+	name_row(l, &wanted, who);
 	for (size_t i = 0; i < n; i++) {
 		wanted.minute_utc_s = parts[i].minute_utc_s;
 		find_row(l, &wanted, max)->bytes += parts[i].bytes;
@@ -329,6 +331,7 @@ int ledger_take(struct ledger *l, struct claim_row **rows, size_t *n_rows,
 		memcpy(h, l->histograms, l->n_histograms * sizeof(*h));
 		memset(l->histogram_slots, 0xFF, sizeof(l->histogram_slots));
 	}
+	l->n_parts = 0;
 	*rows = r;
 	*n_rows = n_all;
 	*histograms = h;

@@ -6,7 +6,9 @@
 
 #include "store/store.h"
 
-#define LEDGER_ROWS_MAX       65536 /* waiting; beyond, a flow's bytes go into its last minute */
+#define LEDGER_ROWS_MAX 65536 /* waiting; beyond, a flow's bytes go into its last minute */
+#define LEDGER_PARTS_MAX \
+	200000 /* minutes that bytes are laid on between two takes; beyond, likewise */
 #define LEDGER_TAKE_MAX       20000 /* rows handed over at a time */
 #define LEDGER_TAGS_MAX       64    /* unregistered ones of a minute with rows of their own */
 #define LEDGER_NAMES_MAX      256   /* applications of strangers in a minute, likewise */

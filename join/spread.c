@@ -16,6 +16,23 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static int is_interval(int64_t length_us)
+{
+	return length_us > 0 && length_us <= SPREAD_MAX_S * US_PER_S;
+}
+
+size_t spread_parts(int64_t from_utc_us, int64_t until_utc_us)
+{
+	int64_t length_us = until_utc_us - from_utc_us;
+	int64_t coarse_us = length_us - SPREAD_FINE_S * US_PER_S;
+
+	if (!is_interval(length_us))
+		return 1;
+	if (coarse_us <= 0)
+		return (size_t)(length_us / MINUTE_US) + 2;
+	return (size_t)(coarse_us / HOUR_US) + 2 + SPREAD_FINE_S / 60 + 1;
+}
+
 size_t spread_bytes(struct spread_part out[SPREAD_PARTS_MAX], uint64_t bytes, int64_t from_utc_us,
 		    int64_t until_utc_us)
 {
@@ -25,7 +42,7 @@ size_t spread_bytes(struct spread_part out[SPREAD_PARTS_MAX], uint64_t bytes, in
 
 	if (bytes == 0)
 		return 0;
-	if (length_us <= 0 || length_us > SPREAD_MAX_S * US_PER_S) {
+	if (!is_interval(length_us)) {
 		out[0] = (struct spread_part){floor_to(until_utc_us, MINUTE_US) / US_PER_S, bytes};
 		return 1;
 	}

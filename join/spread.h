@@ -20,4 +20,7 @@ struct spread_part {
 size_t spread_bytes(struct spread_part out[SPREAD_PARTS_MAX], uint64_t bytes, int64_t from_utc_us,
 		    int64_t until_utc_us);
 
+/* How many parts that makes at most; quick. */
+size_t spread_parts(int64_t from_utc_us, int64_t until_utc_us);
+
 #endif

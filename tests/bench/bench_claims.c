@@ -80,6 +80,8 @@ static struct heard lie(uint32_t n)
 {
 	struct heard h = message(n % 2 ? FIREFLY_END : FIREFLY_START, n, T0 + US_PER_S);
 
+	if (n % 16 == 1) /* more to lay than the others */
+		h.firefly.start_utc_us -= 29 * 86400 * US_PER_S;
 	h.firefly.key.src_ip[5] = h.sender_ip[4] = 0xBA;
 	h.firefly.tag.experiment = (uint16_t)(n % 1000 + 1);
 	set_number(h.sender_ip + 8, n);

@@ -105,6 +105,8 @@ static void any_interval_adds_up(void **state)
 
 		if (n_parts > most)
 			most = n_parts;
+		assert_true(n_parts <= spread_parts(from, until));
+		assert_true(spread_parts(from, until) <= SPREAD_PARTS_MAX);
 		for (size_t i = 0; i < n_parts; i++) {
 			int64_t begin = parts[i].minute_utc_s * US_PER_S;
 			/* whatever comes next begins where this one's bytes are all laid */
@@ -268,6 +270,26 @@ static void a_full_ledger_loses_no_byte_and_hands_over_20000_a_second(void **sta
 	} while (n_rows);
 	assert_int_equal(taken, booked);
 	assert_int_equal(turns, 4); /* 65,536 in 20,000s */
+}
+
+/* Each lie of thirty days wants about 1,075 rows, always the same ones: that would be work without end. */
+static void so_much_is_laid_between_two_takes(void **state)
+{
+	struct ledger_who w = who(3, 14, "lie");
+	uint64_t booked = 0;
+
+	(void)state;
+	w.is_stranger = 1;
+	for (int turn = 0; turn < 2; turn++) {
+		for (int i = 0; i < 1000; i++)
+			ledger_book(ledger, &w, 1000000, T0 - S(30 * 86400), T0);
+		take();
+		for (size_t i = 0; i < n_rows; i++)
+			booked += rows[i].bytes;
+		assert_int_equal(booked, (turn + 1) * 1000000000LL);
+		/* 100,000 minutes and hours hold 93 of them */
+		assert_in_range(ledger_crowded(ledger), (turn + 1) * 905, (turn + 1) * 909);
+	}
 }
 
 static void counts_that_find_no_row_share_one(void **state)
@@ -437,6 +459,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_full_ledger_loses_no_byte_and_hands_over_20000_a_second, open_ledger,
 			close_ledger),
+		cmocka_unit_test_setup_teardown(so_much_is_laid_between_two_takes, open_ledger,
+						close_ledger),
 		cmocka_unit_test_setup_teardown(counts_that_find_no_row_share_one, open_ledger,
 						close_ledger),
 		cmocka_unit_test_setup_teardown(strangers_leave_half_of_it_to_the_others,
