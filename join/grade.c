@@ -197,7 +197,13 @@ char *flow_why(char *buf, size_t cap_bytes, const struct flow_view *v)
 	case GRADE_REGISTERED:
 		say(&t, "Registered%s: ", which);
 		say_carrier(&t, data);
-		say(&t, f->has_claim ? "; taken for chance" : "; no claim confirms it");
+		if (f->has_claim && !(f->evidence & FLOW_CLAIM_DEAD)) {
+			say(&t, ", but ");
+			say_claim(&t, &v->claim);
+			say(&t, "; nobody has to mark the way back, so it may be chance");
+		} else if (!f->has_claim) {
+			say(&t, "; no claim confirms it");
+		}
 		break;
 	case GRADE_UNREGISTERED:
 		say(&t, "Unregistered%s: ", which);

@@ -1840,9 +1840,21 @@ static void every_grade_has_its_sentence(void **state)
 	v.flow.way[0].samples = 0;
 	assert_string_equal(flow_why(text, sizeof(text), &v),
 			    "Claimed: 2001:db8:0:1::1 claims 2/9, but no packet was seen.");
-	v.flow.way[0].samples = 1;
-	v.flow.has_claim = 0;
 	v.flow.grade = GRADE_REGISTERED;
+	v.flow.way[FLOW_BACK] = v.flow.way[FLOW_THERE];
+	v.flow.way[FLOW_BACK].samples = 1;
+	assert_string_equal(
+		flow_why(text, sizeof(text), &v),
+		"Registered on the way back: the flow label says 3/14, but "
+		"2001:db8:0:1::1 claims 2/9; nobody has to mark the way back, so it may "
+		"be chance.");
+	v.flow.way[0].samples = 1;
+	v.flow.evidence = FLOW_CLAIM_DEAD;
+	assert_string_equal(flow_why(text, sizeof(text), &v),
+			    "Registered: the flow label says 3/14; the claim's tag is not in the "
+			    "registry and grades nothing.");
+	v.flow.evidence = 0;
+	v.flow.has_claim = 0;
 	assert_string_equal(flow_why(text, sizeof(text), &v),
 			    "Registered: the flow label says 3/14; no claim confirms it.");
 	v.flow.grade = GRADE_CONFIRMED;
