@@ -375,7 +375,7 @@ export class Oddities {
             `${plural(senders.length, "sender")}: ${senders
               .slice(0, 4)
               .map(s => s.sender)
-              .join(", ")}${senders.length > 4 ? " …" : ""}. Newest: `,
+              .join(", ")}${senders.length > 4 ? ` and ${count(senders.length - 4)} more` : ""}. Newest: `,
             ...evidence
               .slice(0, 3)
               .flatMap((f, i) => [
