@@ -7,8 +7,6 @@
 #include "observer/collector.h"
 #include "observer/nic.h"
 
-#define IGNORED_NOTE "counted in no total (points.ignore)"
-
 struct collector {
 	struct site *site;
 	struct store *store;
@@ -51,13 +49,6 @@ static int is_ignored(struct collector *c, uint16_t id)
 	return c->ignored[id];
 }
 
-static void say_ignored(struct source_status *st)
-{
-	const size_t at = strlen(st->detail);
-
-	snprintf(st->detail + at, sizeof(st->detail) - at, "%s" IGNORED_NOTE, at ? "; " : "");
-}
-
 /* Keep what is counted, in place. */
 static void leave_out_ignored(struct collector *c, struct source_second *s)
 {
@@ -71,7 +62,7 @@ static void leave_out_ignored(struct collector *c, struct source_second *s)
 			s->seen[n_seen++] = s->seen[i];
 	for (size_t i = 0; i < s->n_statuses; i++)
 		if (is_ignored(c, s->statuses[i].id))
-			say_ignored(&s->statuses[i]);
+			source_note(&s->statuses[i], "counted in no total (points.ignore)");
 	s->n_rows = n_rows;
 	s->n_seen = n_seen;
 }

@@ -94,7 +94,8 @@ static int files_changed(struct joiner *j)
 	return changed;
 }
 
-static void read_sites(struct joiner *j)
+/* A file that changed may be half written: then, unless told to `take` what there is, the old ones stay. */
+static void read_sites(struct joiner *j, int take)
 {
 	const struct sites_config sc = {
 		.cric = j->cfg->sites_cric,
@@ -108,6 +109,11 @@ static void read_sites(struct joiner *j)
 
 	if (sites_open(&sites, &sc, j->store, text, sizeof(text))) {
 		log_fail(-ENOMEM, "sites", "the old ones stay");
+		return;
+	}
+	if (*text && !take) {
+		log_msg(LOG_LEVEL_WARN, "sites", "the old ones stay until the file changes again");
+		sites_close(sites);
 		return;
 	}
 	join_set_sites(j->join, sites);
@@ -155,7 +161,7 @@ int joiner_open(struct joiner **out, const struct observer_config *cfg, struct s
 	}
 	take_registry(j);
 	files_changed(j);
-	read_sites(j);
+	read_sites(j, 1);
 	*out = j;
 	return 0;
 }
@@ -188,7 +194,7 @@ void joiner_reload(struct joiner *j, const struct observer_config *cfg)
 	if (err)
 		log_fail(err, "join", "relays, points and drop_local stay as they were");
 	files_changed(j);
-	read_sites(j);
+	read_sites(j, 1);
 }
 
 void joiner_turn(struct joiner *j)
@@ -200,5 +206,5 @@ void joiner_turn(struct joiner *j)
 		return;
 	j->looked_mono_ns = now_mono_ns;
 	if (files_changed(j))
-		read_sites(j);
+		read_sites(j, 0);
 }

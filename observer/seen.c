@@ -115,7 +115,8 @@ static struct seen *find(struct seen_table *t, const struct waiting *w)
 					   .first_utc_us = w->o.utc_us,
 					   .source = w->o.source,
 					   .direction = w->o.direction,
-					   .tag = w->o.tag};
+					   .tag = w->o.tag,
+					   .label_hidden = w->o.label_hidden};
 			return s;
 		}
 		if ((*place & 0xFFFF0000) == mark && s->source == w->o.source &&

@@ -73,20 +73,29 @@ static void append(struct source_second *first, struct source_second *later)
 	source_second_add(first, later);
 }
 
+void source_note(struct source_status *status, const char *text)
+{
+	char *detail = status->detail;
+	const char *between = *detail ? "; " : "";
+	const size_t cap = sizeof(status->detail), len = strlen(text), gap = strlen(between);
+
+	memmove(detail + len + gap, detail, cap - len - gap);
+	memcpy(detail, text, len);
+	memcpy(detail + len, between, gap);
+	detail[cap - 1] = 0;
+}
+
 /* The source's own status says what of its traffic the join cannot know. */
 static void take(struct source *s, struct source_second *second)
 {
-	char *detail;
-	size_t len;
+	char text[64];
 
 	s->ops->take(s->self, second);
 	if (!second->n_statuses || !second->not_followed)
 		return;
-	detail = second->statuses->detail;
-	len = strlen(detail);
-	snprintf(detail + len, sizeof(second->statuses->detail) - len,
-		 "%sflows of %llu packets not followed", len ? "; " : "",
+	snprintf(text, sizeof(text), "flows of %llu packets not followed",
 		 (unsigned long long)second->not_followed);
+	source_note(second->statuses, text);
 }
 
 static void hand_over(struct source *s)

@@ -86,6 +86,8 @@ struct source_ops {
 };
 /* On failure `self` is still the caller's. */
 int source_start(struct source **out, const struct source_ops *ops, void *self, const char *name);
+/* Put a note of at most 80 bytes in front of a status' detail, whose end may be cut for it. */
+void source_note(struct source_status *status, const char *text);
 /* Copy the registered pairs anew when the registry changed since `generation` (0: never copied). */
 void source_registry(const struct source_context *ctx, struct scitag_set *registered,
 		     uint64_t *generation);
