@@ -21,6 +21,7 @@ struct seen {
 	uint8_t direction;     /* enum direction */
 	uint8_t tcp_flags;     /* of all its packets, or'ed */
 	struct packet_tag tag; /* grade before any claim */
+	uint8_t label_hidden;  /* IPv6, but its source shows no label: untagged says nothing */
 };
 
 /* A firefly that was heard, as parsed; usage still as its sender counts it. */

@@ -310,6 +310,7 @@ struct flow_sighting flows_see(struct flows *f, const struct seen *s,
 	if (sighting.is_point)
 		count(way, s);
 	way->tcp_flags |= s->tcp_flags;
+	side->shows_label |= !s->label_hidden;
 	points_see(f->points, &side->points, s->source, now_s);
 	if (side->points.n > 1)
 		r->evidence |= FLOW_SEVERAL_POINTS;

@@ -18,7 +18,8 @@ struct flow_side {
 	uint16_t point;          /* that source */
 	uint16_t site;           /* of who sends */
 	struct flow_points points;
-	uint8_t is_sampled; /* what the point shows */
+	uint8_t is_sampled;  /* what the point shows */
+	uint8_t shows_label; /* some point does; else no tag means nothing */
 };
 /* One flow as it is kept. The key and the ways stand in the table's order (table_key); they are turned when they are
  * handed out. Seconds are those of the buckets, times those of the packets. */

@@ -316,7 +316,7 @@ static void find_oddities(struct join *j, struct flow_record *r, const struct sa
 
 	if (s->grade == GRADE_DISAGREE && s->tag && !same_tag(data->tag, *s->tag))
 		claims_odd(j->claims, r->claim, CLAIM_OTHER_TAG);
-	if (s->grade == GRADE_CLAIMED && r->key.family == 6 && data->samples &&
+	if (s->grade == GRADE_CLAIMED && r->key.family == 6 && r->side[s->data_way].shows_label &&
 	    (is_over || j->now_s >= r->claimed_s + UNMARKED_S))
 		claims_odd(j->claims, r->claim, CLAIM_UNMARKED);
 	if (grade_surely_more(r->way) != s->data_way || data->bytes < 2 * back->bytes)
