@@ -8,6 +8,7 @@ const TAGS = [
   [5, 9, 2.4], [6, 19, 0.8], [7, 4, 1.2], [8, 3, 0.9], [9, 2, 0.2],
 ];
 const DAY_S = 86400;
+export const CHALLENGE_DAYS_AGO = 8.5; // it begins, and lasts 3.5 days
 const LEVELS = [["traffic_1m", 60, 2], ["traffic_10m", 600, 14], ["traffic_1h", 3600, 21]];
 
 /** Rows of one bucket: [direction, family, carrier, grade, experiment, activity, bytes]. */
@@ -16,8 +17,8 @@ function rows(at_s, width_s) {
   const hour = (at_s % DAY_S) / 3600;
   const breath = 0.7 + 0.3 * Math.sin(((hour - 9) / 24) * 2 * Math.PI);
   const wobble = n => 1 + 0.35 * Math.sin(day * (2.1 + n) + n * 5) + 0.2 * Math.sin(day * (17 + 3 * n) + n);
-  const from_now = Math.floor(Date.now() / 1000 / DAY_S) - day;
-  const challenge = from_now > 5 && from_now < 8.5 ? 1 : 0;
+  const days_ago = Date.now() / 1000 / DAY_S - day;
+  const challenge = days_ago > CHALLENGE_DAYS_AGO - 3.5 && days_ago < CHALLENGE_DAYS_AGO;
   const out = TAGS.map(([experiment, activity, share], n) => {
     const gbits = share * breath * wobble(n) * (challenge && activity % 2 === 0 ? 2.2 : 1);
     return [n % 3 ? 1 : 2, 6, n === 2 ? 2 : 1, n === 2 ? 3 : 2, experiment, activity, gbits];
@@ -46,7 +47,9 @@ export function fillDays(file) {
     while (values.length) sql.push(`INSERT INTO ${table} VALUES ${values.splice(0, 500).join(",")};`);
   }
   const first_s = now_s - 21 * DAY_S;
+  const ago = days => now_s - Math.round(days * DAY_S);
   sql.push(
+    `INSERT INTO gaps VALUES (${ago(11.8)}, ${ago(11.3)}, 'not running'), (${now_s - 3600}, ${now_s + 10}, 'not running');`,
     `UPDATE meta SET value=${first_s} WHERE key IN ('first_utc_s', 'created_utc_s');`,
     "COMMIT;",
   );

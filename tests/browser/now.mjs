@@ -239,8 +239,13 @@ await page.keyboard.press("Escape");
 // --- one source, one direction, a hidden experiment: in the address, and it survives a reload -----------
 const second = new Traffic({ ...feed, seed: 2 });
 check(
-  "a hint is shown while several sources are added up",
-  await until(10, () => page.locator(".hint").isVisible()),
+  "a hint is shown while several sources are added up, or what the observer knows of them",
+  await until(
+    20,
+    async () =>
+      (await page.locator(".hint").isVisible()) ||
+      /see the same flows/.test(await page.locator("p.reasons").textContent()),
+  ),
 );
 await page.selectOption("#source", "sflow:192.0.2.252");
 await page.selectOption("#direction", "in");

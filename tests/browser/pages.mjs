@@ -1,9 +1,7 @@
 // Every page: reached by address and by key, looked at by axe in three themes, at 360 px and at 200 %; and what
 // they share: filter, legend, panels, range, zone, keys.
 //   BIN=DIR node tests/browser/pages.mjs WORKDIR
-// SCREENSHOTS=DIR keeps a picture of every page, light and dark (screenshot-PAGE.png, screenshot-PAGE-dark.png).
 
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -17,6 +15,7 @@ const axe = readFileSync(
   "utf8",
 );
 const PAGES = ["", "history", "flows", "sites", "agreement", "packets", "health", "decode", "help"];
+const ASKED = { decode: "?v=1&value=0x30038", history: "?v=1&range=15m" };
 const THEMES = ["light", "dark", "contrast"];
 
 const observer = await Observer.open(work);
@@ -149,10 +148,8 @@ check(
 );
 
 // --- all pages, to everyone -------------------------------------------------------------------------------------
-const keep = process.env.SCREENSHOTS;
-if (keep) await sleep(Number(process.env.SCREENSHOT_MINUTES ?? 0) * 60_000);
 for (const name of PAGES) {
-  const path = `/${name}${name === "decode" ? "?v=1&value=0x30038" : name === "history" ? "?v=1&range=15m" : ""}`;
+  const path = `/${name}${ASKED[name] ?? ""}`;
   await open(path);
   await until(4, async () => (await page.locator("main h1, main h2").count()) > 0);
   await sleep(700);
@@ -160,18 +157,6 @@ for (const name of PAGES) {
   for (const theme of THEMES) {
     while ((await page.locator("html").getAttribute("data-theme")) !== theme) await page.keyboard.press("t");
     await sleep(150);
-    if (keep && theme !== "contrast") {
-      const file = join(keep, `screenshot-${name || "now"}${theme === "dark" ? "-dark" : ""}.png`);
-      await page.setViewportSize({ width: 1280, height: 980 });
-      await sleep(1200);
-      await page.screenshot({ path: file });
-      await page.setViewportSize({ width: 1280, height: 800 });
-      try {
-        execFileSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", "128", file]);
-      } catch {
-        // not installed: the picture is larger, and just as good
-      }
-    }
     await page.evaluate(axe);
     const run = theme === "light" ? ["wcag2a", "wcag2aa", "wcag21aa"] : { type: "rule", values: ["color-contrast"] };
     const { violations } = await page.evaluate(runOnly => window.axe.run({ runOnly }), run);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The page in headless Chromium over a running observer: numbers, live tick, stale and back, every page, looks.
 # Pictures go to $BIN/screenshots. Ports are free ones on 127.0.0.1; needs no root.
-# SCREENSHOTS=DIR keeps one of every page, light and dark, after SCREENSHOT_MINUTES of traffic.
+# SCREENSHOTS=DIR makes those of the documents, too: every page, light and dark, after 20 minutes of traffic.
 . tests/e2e/lib.sh
 command -v node >/dev/null || { skip "browser: node is missing" && exit 0; }
 [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || { skip "browser: chromium is missing" && exit 0; }
@@ -10,7 +10,7 @@ export BIN
 for part in colours model parts pairs frame; do # frame measures: nothing beside it
 	node tests/browser/$part.mjs || failures=$((failures + 1))
 done
-parts="pages now rehearsal packets" # each with an observer of its own; they wait more than they work
+parts="pages now rehearsal packets joined" # each with an observer of its own; they wait more than they work
 for part in $parts; do
 	mkdir "$work/$part"
 	start "$work/$part.log" node tests/browser/$part.mjs "$work/$part"
@@ -22,4 +22,10 @@ for part in $parts; do
 	cat "$work/$part.log"
 done
 mkdir -p "$BIN/screenshots" && cp "$work"/now/*.png "$BIN/screenshots/" 2>/dev/null
+if [ -n "${SCREENSHOTS:-}" ]; then
+	mkdir "$work/pictures"
+	start "$work/pictures.log" node tests/browser/pictures.mjs "$work/pictures" "$SCREENSHOTS"
+	wait "$started" || failures=$((failures + 1))
+	cat "$work/pictures.log"
+fi
 finish

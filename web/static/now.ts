@@ -38,6 +38,7 @@ export class NowPage extends Page {
   private random: TopAnswer | null = null; // the largest unregistered tags
   private arrived_ms = 0;
   private paused = false;
+  private twice = false; // the observer knows of sources that see the same flows, and says so
   private failures = 0;
   private reload = 0; // timer; 0 none
   private showing_empty: Recent | null = null; // whose emptiness is explained
@@ -130,7 +131,12 @@ export class NowPage extends Page {
   override health(health: HealthAnswer, offset_s: number): void {
     this.strip.takeHealth(health, offset_s);
     this.reasons.hidden = !health.reasons.length;
-    text(this.reasons, health.reasons.join("; "));
+    const [first = "", ...more] = health.reasons;
+    this.reasons.replaceChildren(
+      first,
+      more.length ? el("a", { href: this.shell.address("/health") }, `${more.length} more`) : "",
+    );
+    this.twice = health.reasons.some(r => r.includes("see the same flows"));
     this.showControls();
   }
 
@@ -293,7 +299,7 @@ export class NowPage extends Page {
 
   private showHint(recent: Recent): void {
     const several = condition(recent.filter, "source") ? [] : recent.recentSources();
-    this.hint.hidden = several.length < 2;
+    this.hint.hidden = several.length < 2 || this.twice;
     text(
       this.hint,
       `The sum of ${several.length} sources. Where two of them see the same link, its bytes count twice: choose one.`,

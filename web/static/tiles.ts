@@ -3,19 +3,13 @@
 import type { CoverageAnswer, Source } from "./api.js";
 import { withoutNoise } from "./coverage.js";
 import { el } from "./dom.js";
-import { count, error, percent, plural, rateParts, si } from "./format.js";
-import { halfWidth, nothing, plus, type Amount } from "./layers.js";
+import { count, error, percent, plural, rateParts, rateWords, si } from "./format.js";
+import { halfWidth, nothing, plus } from "./layers.js";
 import type { Recent } from "./recent.js";
 import { rangeWords } from "./view.js";
 
 const TAGGED = new Set(["confirmed", "registered"]);
-const DIRECTIONS: readonly [string, string][] = [
-  ["in", "In now"],
-  ["out", "Out now"],
-  ["internal", "Internal now"],
-  ["transit", "Transit now"],
-  ["unknown", ""],
-];
+const NEITHER = "neither"; // internal, transit and what has no direction, when in and out are known
 
 export class Tiles {
   readonly element = el("section", { class: "tiles stales", "aria-label": "Rates now" });
@@ -57,38 +51,37 @@ export class Tiles {
 }
 
 function directions(recent: Recent, observed_s: number, source: Source | undefined): HTMLElement[] {
-  const by = new Map<string, { all: Amount; tagged: Amount }>();
-  for (const { key, total, now } of recent.sums(k => `${k.direction} ${TAGGED.has(k.grade)}`).values()) {
-    if (!total.value && !now.value) continue;
-    let d = by.get(key.direction);
-    if (!d) by.set(key.direction, (d = { all: nothing(), tagged: nothing() }));
-    plus(d.all, now);
-    if (TAGGED.has(key.grade)) plus(d.tagged, now);
-  }
-  // a site that only receives still wants to see that nothing goes out
-  const both = [...by.keys()].some(d => d !== "unknown");
-  return DIRECTIONS.filter(([id]) => by.has(id) || (both && (id === "in" || id === "out"))).map(
-    ([id, name]) => {
-      const { all, tagged } = by.get(id) ?? { all: nothing(), tagged: nothing() };
-      const per_s = all.value / observed_s;
-      const small = [
-        error(all.value, halfWidth(all.variance), all.samples),
-        all.value > 0 && `${percent(tagged.value / all.value)} tagged`,
-        source?.if_speed_bps &&
-          id !== "unknown" &&
-          recent.unit !== "packets" &&
-          `${percent((per_s * 8) / source.if_speed_bps)} of capacity`,
-        id === "unknown" && (both ? "no IP addresses" : "site.prefixes would tell them apart"),
-      ];
-      return tile(
-        id,
-        name || (both ? "No direction" : "In and out now"),
-        rateParts(recent.unit, per_s),
-        small.filter(Boolean).join("; "),
-        per_s,
-      );
-    },
+  const sums = [...recent.sums(k => `${k.direction} ${TAGGED.has(k.grade)}`).values()].filter(
+    s => s.total.value || s.now.value,
   );
+  // a site that only receives still wants to see that nothing goes out
+  const known = sums.some(s => s.key.direction !== "unknown");
+  const place = (direction: string): string => (!known || direction === "in" || direction === "out" ? direction : NEITHER);
+  const shown: [string, string][] = known ? [["in", "In now"], ["out", "Out now"]] : [["unknown", "In and out now"]];
+  if (known && sums.some(s => place(s.key.direction) === NEITHER)) shown.push([NEITHER, "Neither now"]);
+  return shown.map(([id, name]) => {
+    const all = nothing();
+    const tagged = nothing();
+    const each = new Map<string, number>();
+    for (const { key, now } of sums) {
+      if (place(key.direction) !== id) continue;
+      plus(all, now);
+      if (TAGGED.has(key.grade)) plus(tagged, now);
+      each.set(key.direction, (each.get(key.direction) ?? 0) + now.value);
+    }
+    const per_s = all.value / observed_s;
+    const share = source?.if_speed_bps && recent.unit !== "packets" ? (per_s * 8) / source.if_speed_bps : NaN;
+    const small =
+      id === NEITHER
+        ? [...each].map(([d, v]) => `${d === "unknown" ? "no direction" : d} ${rateWords(recent.unit, v / observed_s)}`)
+        : [
+            error(all.value, halfWidth(all.variance), all.samples),
+            all.value > 0 && `${percent(tagged.value / all.value)} tagged`,
+            id !== "unknown" && Number.isFinite(share) && `${percent(share)} of capacity`,
+            id === "unknown" && "site.prefixes would tell them apart",
+          ];
+    return tile(id, name, rateParts(recent.unit, per_s), small.filter(Boolean).join("; "), per_s);
+  });
 }
 
 function tile(
