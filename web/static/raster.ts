@@ -4,9 +4,8 @@
 import { GROUND, type Paint, type Theme } from "./colour.js";
 import { tile } from "./texture.js";
 
-const LINE_COLUMN_PX = 4; // narrower columns have no line between layers: it would hide them
-const STEP_COLUMN_PX = 10; // likewise for the upright part of a step
-const LINE_LAYER_PX = 4;
+const STEP_COLUMN_PX = 10; // narrower columns have no upright line at a step: it would hide them
+const LINE_LAYER_PX = 4; // nor have thinner layers one along their upper edge
 
 export class StackRaster {
   private readonly canvas = document.createElement("canvas");
@@ -43,21 +42,23 @@ export class StackRaster {
     const ground = packed(GROUND[theme]);
     const tiles = paints.map(p => this.tileOf(theme, p, ratio));
     const columns = x.length - 1;
+    const steps = width >= columns * STEP_COLUMN_PX;
+    const edges = steps ? paints.map(() => ground) : paints.map(p => between(packed(p.colour), ground));
     for (let c = 0; c < columns; c++) {
       const x0 = Math.max(0, x[c] ?? 0);
       const x1 = Math.min(width, x[c + 1] ?? 0);
       if (x1 <= x0) continue;
-      const line = x1 - x0 >= LINE_COLUMN_PX;
       let below = height;
       for (let k = 0; k < tops.length; k++) {
         const top = Math.max(0, tops[k]?.[c] ?? below);
         const { unit, pixels: of } = tiles[k] as { unit: number; pixels: Uint32Array };
-        const lined = line && below - top >= LINE_LAYER_PX;
+        const lined = below - top >= LINE_LAYER_PX;
         const wide = x1 - x0;
         const end = below * width + x0;
         let at = top * width + x0;
         if (lined) {
-          for (let i = 0; i < wide; i++) pixels[at + i] = ground;
+          const edge = edges[k] ?? ground;
+          for (let i = 0; i < wide; i++) pixels[at + i] = edge;
           at += width;
         }
         if (unit === 1) {
@@ -68,7 +69,7 @@ export class StackRaster {
             const from = (y % unit) * unit;
             for (let i = 0; i < wide; i++) pixels[at + i] = of[from + ((x0 + i) % unit)] ?? 0;
           }
-        if (lined && c > 0 && wide >= STEP_COLUMN_PX) {
+        if (lined && steps && c > 0) {
           // the step from the column before
           const was = Math.max(0, tops[k]?.[c - 1] ?? below);
           for (let y = top; y < Math.min(was, below); y++) pixels[y * width + x0] = ground;
@@ -94,6 +95,11 @@ export class StackRaster {
     }
     return t;
   }
+}
+
+/** Half one, half the other. */
+function between(a: number, b: number): number {
+  return ((((a ^ b) & 0xfefefefe) >>> 1) + (a & b)) >>> 0;
 }
 
 /** "#RRGGBB" as a pixel; all machines that run browsers are little-endian. */
