@@ -192,6 +192,16 @@ static json_t *json_back(const struct question *q, const struct flow_way *w)
 	return o;
 }
 
+/* Of src -> dst, also where only the way back was seen. */
+static uint8_t direction_of(const struct flow *f)
+{
+	uint8_t back = f->way[FLOW_BACK].direction;
+
+	if (f->way[FLOW_THERE].direction)
+		return f->way[FLOW_THERE].direction;
+	return back == DIRECTION_IN ? DIRECTION_OUT : back == DIRECTION_OUT ? DIRECTION_IN : back;
+}
+
 /* As seen; of a flow that was not, as claimed. */
 static void life_of(const struct flow_view *v, int64_t *first_utc_us, int64_t *last_utc_us)
 {
@@ -236,7 +246,7 @@ static json_t *json_flow(const struct question *q, const struct flow_view *v)
 	name_tag(o, there->tag.experiment, there->tag.activity, q->registry);
 	json_object_set_new(o, "carrier", json_string(carrier_name(there->carrier)));
 	json_object_set_new(o, "label", json_label(there));
-	json_object_set_new(o, "direction", json_string(direction_name(there->direction)));
+	json_object_set_new(o, "direction", json_string(direction_name(direction_of(f))));
 	json_object_set_new(o, "bytes", json_count(there->bytes));
 	json_object_set_new(o, "error_bytes", json_count(error_of(there)));
 	json_object_set_new(o, "packets", json_count(there->packets));
@@ -271,7 +281,7 @@ static int is_wanted(void *arg, const struct flow_view *v)
 	const struct flow *f = &v->flow;
 	const struct flow_way *way = &f->way[FLOW_THERE];
 	struct traffic_key key = {.source = f->point,
-				  .direction = way->direction,
+				  .direction = direction_of(f),
 				  .family = f->key.family,
 				  .grade = f->grade,
 				  .src_site = f->src_site,

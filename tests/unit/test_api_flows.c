@@ -603,6 +603,14 @@ static void what_ended_is_found_in_the_database(void **state)
 	assert_true(json_equal(live, ended));
 	json_decref(before);
 	json_decref(got);
+#define ENDED "/api/v1/flows?state=ended&from=2026-01-10T08:00:00Z&to=2026-01-10T09:00:00Z"
+	assert_flows(ENDED, 3, "40001 40002 40004 ");
+	assert_flows(ENDED "&order=bytes&limit=1", 3, "40001 ");
+	assert_flows(ENDED "&filter=application%3Dxrootd+and+site%3DNORTH", 2, "40001 40002 ");
+	assert_flows(ENDED "&filter=not+experiment%3Dcms+and+direction%3Dout&grade=unregistered", 1,
+		     "40004 ");
+	assert_flows(ENDED "&oddity=other_tag&claim=yes", 1, "40002 ");
+	assert_flows("/api/v1/flows?state=ended&from=-5s", 0, "");
 }
 
 static void health_and_metrics_tell_of_the_join(void **state)
