@@ -24,7 +24,8 @@ import { Page, type Shell } from "./page.js";
 import { Panel } from "./panel.js";
 import { recipes } from "./recipes.js";
 import { Oddities, Senders } from "./senders.js";
-import { rangeWords, type View } from "./view.js";
+import type { View } from "./view.js";
+import { rangeOf } from "./words.js";
 import { tagName } from "./layers.js";
 import { swatch } from "./texture.js";
 import "./joined.css";
@@ -438,7 +439,7 @@ export class AgreementPage extends Page {
     );
     this.sitesPanel.show({
       unit: "share of bytes by grade",
-      range: rangeWords(this.shell.range()),
+      range: rangeOf(this.shell.range()),
       json: address("coverage", { from: this.shell.range().from, to: this.shell.range().to }),
     });
   }

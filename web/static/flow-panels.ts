@@ -145,13 +145,13 @@ export class Begun extends Part<ClaimsAnswer> {
     text(
       this.sentence,
       all
-        ? `${plural(all, "flow")} announced as begun in the ${this.words}` +
+        ? `${plural(all, "flow")} announced as begun` +
             (largest ? `; most of them ${largest.name}, ${percent(total(largest) / all)}.` : ".")
         : "No firefly announced a flow in this time.",
     );
     this.panel.show({
       unit: `flows in each ${duration(a.step_s)}`,
-      range: `${this.words}, ${spanOf(from_s, seconds(a.to))}`,
+      range: this.shell.range().live ? `${this.words}, ${spanOf(from_s, seconds(a.to))}` : this.words,
       error: "as fireflies say",
       json: this.json,
     });

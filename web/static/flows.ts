@@ -15,8 +15,8 @@ import { Page, type Shell } from "./page.js";
 import { Panel } from "./panel.js";
 import { recipes } from "./recipes.js";
 import { swatch } from "./texture.js";
-import { rangeWords, type View } from "./view.js";
-import { bareWords } from "./words.js";
+import type { View } from "./view.js";
+import { bareWords, rangeOf } from "./words.js";
 import "./joined.css";
 
 const LIVE_MS = 5000;
@@ -38,7 +38,7 @@ export class FlowsPage extends Page {
   private readonly table: FlowTable;
   private readonly panel: Panel;
   private readonly choices = el("div", { class: "choices" });
-  private readonly sentence = el("p", { class: "sentence", role: "status" });
+  private readonly sentence = el("p", { class: "sentence" });
   private readonly problem = el("p", { class: "problem", role: "alert", hidden: true });
   private readonly empty = el("div", { hidden: true });
   private readonly drawn: HTMLElement;
@@ -188,7 +188,7 @@ export class FlowsPage extends Page {
       unit: plural(matching, "flow"),
       range:
         state === "ended"
-          ? `ended in the ${rangeWords(this.shell.range())}`
+          ? `ended: ${rangeOf(this.shell.range())}`
           : `followed now, or over for less than a minute; at ${hourMinute(seconds(answer.now))}`,
       error: "± sampling error at 95 %",
       json: address("flows", this.params()),
@@ -264,7 +264,7 @@ export class FlowsPage extends Page {
     const range = this.shell.range();
     const params = { from: range.from, to: range.to, filter };
     const parts = [this.begun, this.lengths, this.sizes, this.applications, this.families];
-    await Promise.all(parts.map(p => p.ask(params, rangeWords(range), signal)));
+    await Promise.all(parts.map(p => p.ask(params, rangeOf(range), signal)));
     if (signal.aborted) return;
     this.showEmpty();
     if (range.live) this.timers[1] = setTimeout(() => void this.askAgain(), CHARTS_MS);

@@ -98,6 +98,7 @@ export class Sankey {
       .nodeWidth(NODE)
       .nodePadding(padding)
       .nodeSort((a, b) => a.order - b.order)
+      .linkSort((a, b) => orderOf(a.source) - orderOf(b.source) || orderOf(a.target) - orderOf(b.target))
       .nodeAlign(n => (n as Node).column)
       .iterations(0)
       .extent([
@@ -244,4 +245,5 @@ function graph(all: readonly Lane[]): { nodes: Node[]; links: Link[] } {
   return { nodes: [...nodes.values()], links: [...links.values()] };
 }
 
+const orderOf = (end: Link["source"]): number => (end as Node).order;
 const short = (name: string): string => (name.length > 20 ? `${name.slice(0, 19)}…` : name);

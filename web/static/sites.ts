@@ -199,9 +199,9 @@ export class SitesPage extends Page {
     }
     const span_s = Math.max(1, seconds(a.to) - seconds(a.from));
     const { without } = narrowed(this.shell.view.filter, PAIR_DIMS);
-    const range = [rangeWords(this.shell.range()), without, spanOf(seconds(a.from), seconds(a.to))]
-      .filter(Boolean)
-      .join(", ");
+    const asked = this.shell.range();
+    const times = spanOf(seconds(a.from), seconds(a.to));
+    const range = [asked.live && rangeWords(asked), times, without].filter(Boolean).join(", ");
     const json = address("sites", this.params());
     const error = all.error_bytes > 0 ? `± ${percent(all.error_bytes / all.bytes)}` : "";
     this.sankey.show(this.lanes);

@@ -1,5 +1,8 @@
 // What the API's short names mean, for people. A name that is not listed is shown as it is.
 
+import { seconds, spanOf } from "./format.js";
+import { rangeWords, type Range } from "./view.js";
+
 const EVIDENCE: Readonly<Record<string, string>> = {
   option: "A registered tag stands in an extension header.",
   claim_same: "A firefly for this flow names the same tag.",
@@ -23,6 +26,11 @@ const PROVENANCE: Readonly<Record<string, string>> = {
   relay: "a known relay",
   stranger: "a stranger",
 };
+
+/** "last hour", or from when to when. */
+export function rangeOf(r: Range): string {
+  return r.live ? rangeWords(r) : spanOf(seconds(r.from), seconds(r.to));
+}
 
 const bare = (name: string): string => name.replaceAll("_", " ");
 
