@@ -454,6 +454,15 @@ static void run(struct announce *a)
 	arm(a, emitter_next(a->parts.emitter, t.mono_ns));
 }
 
+/* Once for all events of a turn. */
+static void run_soon(struct announce *a)
+{
+	int64_t now_mono_ns = clock_mono_ns();
+
+	if (a->armed_mono_ns > now_mono_ns)
+		arm(a, now_mono_ns);
+}
+
 void announce_serve(struct announce *a)
 {
 	uint64_t expirations;
@@ -488,7 +497,11 @@ int announce_event(struct announce *a, const struct rules_flow_event *e)
 	switch (e->event) {
 	case RULES_START:
 		err = emitter_begin(a->parts.emitter, &e->key, e->tag, e->application,
-				    e->start_utc_us, e->opened, now());
+				    e->start_utc_us,
+				    e->opened  ? EMITTER_OPENED
+				    : e->alone ? EMITTER_NONE
+					       : EMITTER_ASK,
+				    now());
 		break;
 	case RULES_END:
 		err = emitter_end(a->parts.emitter, &e->key, e->end_utc_us, now());
@@ -496,7 +509,7 @@ int announce_event(struct announce *a, const struct rules_flow_event *e)
 	default:
 		break;
 	}
-	run(a);
+	run_soon(a);
 	return err;
 }
 

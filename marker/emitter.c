@@ -307,6 +307,13 @@ static int is_fresh(const struct row *row, int64_t now_mono_ns)
 	return row->sampled && now_mono_ns - row->sampled_mono_ns < FRESH_NS;
 }
 
+static void count(struct emitter *e, struct row *row)
+{
+	if (!row->sampled && !e->hooks.count(e->hooks.arg, &row->key, &row->wire_bytes))
+		row->counted = 1;
+}
+
+/* Where there is no connection, what the mark counted is asked for instead. */
 static int look(struct emitter *e, struct row *row, int64_t now_mono_ns)
 {
 	struct tcp_sample s;
@@ -314,8 +321,8 @@ static int look(struct emitter *e, struct row *row, int64_t now_mono_ns)
 
 	if (!err)
 		keep(e, row, &s, now_mono_ns);
-	else if (!row->sampled && !e->hooks.count(e->hooks.arg, &row->key, &row->wire_bytes))
-		row->counted = 1;
+	else
+		count(e, row);
 	return err;
 }
 
@@ -427,7 +434,7 @@ static void end_quietly(struct emitter *e, struct row *row, int64_t now_utc_us)
 }
 
 int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
-		  const char *application, int64_t start_utc_us, int opened,
+		  const char *application, int64_t start_utc_us, enum emitter_connection connection,
 		  struct emitter_time now)
 {
 	struct row *row = find(e, key), *old;
@@ -459,10 +466,12 @@ int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag t
 	row->end_utc_us = FIREFLY_TIME_UNKNOWN;
 	snprintf(row->application, sizeof(row->application), "%s",
 		 *application ? application : APPLICATION " v" SCITAG_VERSION);
-	if (look(e, row, now.mono_ns)) {
-		if (opened)
+	if (connection == EMITTER_NONE) {
+		count(e, row);
+	} else if (look(e, row, now.mono_ns)) {
+		if (connection == EMITTER_OPENED)
 			recall_word(e, row, now.mono_ns);
-	} else if (!opened) {
+	} else if (connection == EMITTER_ASK) {
 		row->sent_before_bytes = row->last.sent_bytes;
 		row->received_before_bytes = row->last.received_bytes;
 	}

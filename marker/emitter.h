@@ -76,10 +76,15 @@ void emitter_set(struct emitter *e, const struct emitter_options *options);
 /* Do these say more than firefly_emit() can, so that samples should come with details? */
 int emitter_needs_details(const struct emitter_options *options);
 
-/* application may be "", start_utc_us 0: unsaid, ours and now. opened: with its connection, which may
- * have sent something before we came to ask. 0; -ENOSPC. */
+enum emitter_connection {
+	EMITTER_ASK,    /* it may have sent something before, which is not the flow's */
+	EMITTER_OPENED, /* it opened just now: all that it sends is the flow's */
+	EMITTER_NONE,   /* there is none yet, as far as the caller has asked */
+};
+
+/* application may be "", start_utc_us 0: unsaid, ours and now. 0; -ENOSPC. */
 int emitter_begin(struct emitter *e, const struct flow_key *key, struct scitag tag,
-		  const char *application, int64_t start_utc_us, int opened,
+		  const char *application, int64_t start_utc_us, enum emitter_connection connection,
 		  struct emitter_time now);
 /* end_utc_us may be 0: now. Of a TCP connection that is gone the last word is awaited, which may come
  * later than that it closed: EMITTER_LAST_WORD_NS at most. 0; -ENOENT. */

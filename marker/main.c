@@ -50,6 +50,7 @@ struct marker {
 	size_t n_interfaces;
 	enum scitag_carrier carrier; /* markingStrategy, auto decided */
 	int adopted, look_at_sockets;
+	int alone; /* the flow that began last has no socket here */
 	int64_t started_utc_us, beat_mono_ns, looked_mono_ns;
 	uint64_t round;
 	struct log_limit refusals;
@@ -217,7 +218,10 @@ static void flow_begins(void *arg, const struct flow_key *key, const struct mark
 	struct marker *m = arg;
 	struct socket_info info;
 
-	if (!m->sockets || m->cfg.dry_run || sockets_look(m->sockets, key, &info))
+	if (!m->sockets || m->cfg.dry_run)
+		return;
+	m->alone = sockets_look(m->sockets, key, &info) != 0;
+	if (m->alone)
 		return;
 	if (flow->flags & MARK_FLOW_ONCE)
 		rules_seen(m->rules, key, m->round);
@@ -269,6 +273,7 @@ static void look_at_sockets(struct marker *m, int64_t now_mono_ns)
  * flow of its own meanwhile. */
 static int take_event(struct marker *m, const struct rules_flow_event *e, enum rules_refusal *why)
 {
+	struct rules_flow_event known = *e;
 	int announced = -ENOENT, err;
 
 	if (e->announce_only) {
@@ -278,10 +283,12 @@ static int take_event(struct marker *m, const struct rules_flow_event *e, enum r
 	}
 	if (e->event == RULES_END)
 		announced = announce_event(m->announce, e);
+	m->alone = 0;
 	err = rules_handle(m->rules, e, clock_mono_ns(), why);
+	known.alone = m->alone;
 	if (e->event != RULES_END &&
 	    (!err || *why == RULES_REFUSED_FAMILY || *why == RULES_REFUSED_ANNOUNCE))
-		announced = announce_event(m->announce, e);
+		announced = announce_event(m->announce, &known);
 	return announced ? err : 0;
 }
 
@@ -566,7 +573,6 @@ static void reload(struct marker *m)
 	if (choose_interfaces(m) || choose_strategy(m) || inputs_configure(m->inputs) ||
 	    rules_configure(m->rules, &m->cfg, m->registry, m->carrier) ||
 	    (m->mark && attach_all(m)) || announce_reload(m->announce, &m->cfg)) {
-		log_msg(LOG_LEVEL_ERROR, "marker", "reload: back to the old configuration");
 		m->cfg = old;
 		m->carrier = old_carrier;
 		memcpy(m->interfaces, old_names, sizeof(old_names));
@@ -575,6 +581,7 @@ static void reload(struct marker *m)
 		rules_configure(m->rules, &m->cfg, m->registry, m->carrier);
 		inputs_watch(m->inputs);
 		marker_config_free(&next);
+		log_msg(LOG_LEVEL_ERROR, "marker", "reload: back to the old configuration");
 		return;
 	}
 	inputs_watch(m->inputs);

@@ -44,6 +44,7 @@ struct rules_flow_event {
 	int standing;                /* marks one connection after another until it is ended */
 	int announce_only;           /* a wildcard marks it already */
 	int opened; /* its connection opened just now: all bytes of it are the flow's */
+	int alone;  /* it has no connection of this host's yet */
 	/* for announcements, as the source of the event says; 0 and "" unsaid */
 	int64_t start_utc_us, end_utc_us;
 	char application[64];

@@ -281,6 +281,7 @@ def scan():
         reload(lambda t: t.replace("localPorts: 1094, remotePrefixes: ['2001:db8::/32']", "localPorts: 1096"))
         check(tags_on(1096) == {label_of(4, 1)} and len(net.status()["rules"]) == len(rules), "a rule that a reload changed is in force")
         reload(lambda t: t.replace("localPorts: 1096", "localPorts: 1097").replace("experiment: 5", "experiment: nobody"))
+        time.sleep(1)  # the linger of what was on port 1096
         check(tags_on(1098) != {label_of(4, 1)} and tags_on(1096) == {label_of(4, 1)} and len(net.status()["rules"]) == len(rules),
               "a reload that fails leaves the old rules, once each", len(net.status()["rules"]))
         reload(lambda t: t.replace("experiment: nobody", "experiment: 5").replace("experiment: cms, activity: 14", "experiment: atlas, activity: 17"))
@@ -394,7 +395,9 @@ def flood():
         mbits = lambda part: sum(i["bytes"] for i in part) * 8 / sum(i["seconds"] for i in part) / 1e6
         again = lambda part: sum(i["retransmits"] for i in part) / sum(i["seconds"] for i in part)
         check(len(flooded) >= 6 and len(calm) >= 4 and mbits(flooded) > 0.95 * mbits(calm), "a marked stream keeps its %.0f Mbit/s: %.0f" % (mbits(calm), mbits(flooded)), result["intervals"])
-        check(again(flooded) <= again(calm) + 1, "%.1f retransmissions a second, %.1f in the calm" % (again(flooded), again(calm)), [i["retransmits"] for i in flooded + calm])
+        segments = mbits(calm) * 1e6 / 8 / 1428  # a second; half a thousandth of them is what other programs may cost
+        check(again(flooded) <= again(calm) + segments / 2000, "%.1f retransmissions a second among %d segments, %.1f in the calm" % (again(flooded), segments, again(calm)),
+              [i["retransmits"] for i in flooded + calm])
         check(ps and marked(ps, CMS) == len(ps), "every packet of it is marked (%d of %d)" % (marked(ps, CMS), len(ps)))
         check(sum(v["packets"] for v in st["unmarked"].values()) == 0 and sum(net.counters(ns)["dev_drops"] for ns in (net.a, net.b)) == drops,
               "none passed unmarked, none was dropped; the heartbeat never failed", st["unmarked"])

@@ -160,8 +160,8 @@ static void pass(double seconds)
 static int begin(uint16_t port, uint16_t experiment, uint16_t activity)
 {
 	struct flow_key key = flow(port);
-	int err = emitter_begin(w.emitter, &key, (struct scitag){experiment, activity}, "", 0, 0,
-				w.now);
+	int err = emitter_begin(w.emitter, &key, (struct scitag){experiment, activity}, "", 0,
+				EMITTER_ASK, w.now);
 
 	emitter_run(w.emitter, w.now);
 	return err;
@@ -217,7 +217,7 @@ static void a_flow_may_begin_with_its_connection(void **state)
 	struct flow_key key = flow(1);
 
 	w.sent_bytes = 1000;
-	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 1, w.now);
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, EMITTER_OPENED, w.now);
 	pass(0);
 	pass(30);
 	assert_int_equal(w.said[1].src_to_dst_bytes, 1000);
@@ -361,16 +361,18 @@ static void a_last_word_may_come_first(void **state)
 	s = sample();
 	emitter_gone(w.emitter, &key, &s, w.now);
 	pass(0.1);
-	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 1, w.now);
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, EMITTER_OPENED, w.now);
 	end(1);
 	assert_int_equal(w.n_said, 2);
 	assert_int_equal(w.said[1].state, FIREFLY_END);
 	assert_int_equal(w.said[1].src_to_dst_bytes, 4711);
-	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 1, w.now); /* once only */
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, EMITTER_OPENED,
+		      w.now); /* once only */
 	end(1);
 	pass(1.5);
 	assert_int_equal(w.said[3].src_to_dst_bytes, FIREFLY_BYTES_UNSAID);
-	emitter_begin(w.emitter, &other, (struct scitag){3, 14}, "", 0, 1, w.now); /* too old */
+	emitter_begin(w.emitter, &other, (struct scitag){3, 14}, "", 0, EMITTER_OPENED,
+		      w.now); /* too old */
 	end(2);
 	pass(1);
 	assert_int_equal(w.said[5].src_to_dst_bytes, FIREFLY_BYTES_UNSAID);
@@ -485,6 +487,20 @@ static void a_flow_of_no_connection_counts_what_left(void **state)
 	assert_int_equal(w.said[2].dst_to_src_bytes, FIREFLY_BYTES_UNSAID);
 }
 
+/* Who asked already that there is no connection spares us the question; at END there may be one. */
+static void a_connection_that_is_not_there_is_not_asked_for(void **state)
+{
+	struct flow_key key = flow(1);
+
+	w.wire_bytes = 100;
+	w.sent_bytes = 70;
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, EMITTER_NONE, w.now);
+	assert_int_equal(w.asked_one, 0);
+	end(1);
+	assert_int_equal(w.asked_one, 1);
+	assert_int_equal(w.said[1].src_to_dst_bytes, 70);
+}
+
 /* A mark that is gone at its END has been asked before: the last count is said. */
 static void the_last_count_outlives_the_mark(void **state)
 {
@@ -552,7 +568,7 @@ static void our_source_is_named_as_the_world_knows_it(void **state)
 
 	key.src_ip[15] = key.dst_ip[15] = 0x99;
 	inet_pton(AF_INET6, "2001:db8:ffff::1", outside);
-	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, 0, w.now);
+	emitter_begin(w.emitter, &key, (struct scitag){3, 14}, "", 0, EMITTER_ASK, w.now);
 	pass(0);
 	assert_memory_equal(w.said[0].key.src_ip, outside, 16);
 	assert_memory_equal(w.said[0].key.dst_ip, key.dst_ip, 16);
@@ -841,6 +857,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_flow_of_no_connection_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flow_of_no_connection_counts_what_left, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_connection_that_is_not_there_is_not_asked_for,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(the_last_count_outlives_the_mark, setup, teardown),
 		cmocka_unit_test_setup_teardown(syn_and_fin_are_no_payload, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_the_source_says_is_kept, setup, teardown),
