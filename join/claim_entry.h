@@ -37,6 +37,7 @@ struct claims {
 	uint8_t (*relays)[16];
 	size_t n_relays;
 	struct scitag_set registered;
+	int has_flows; /* somebody asked for a flow's claim: there is a wire to be seen on */
 	struct claims_status status; /* but for what is asked elsewhere */
 };
 

@@ -167,7 +167,7 @@ static void let_go(struct claims *c, uint32_t at, enum claim_state state, claim_
 		start = claim->first_heard_utc_us - c->silent_us;
 	if (!claim->starts && start + e->shift_us > c->listening_since_utc_us)
 		odd(c, claim, CLAIM_NO_START);
-	if (!claim->joined && state == CLAIM_EXPIRED) /* it had all the time to be seen */
+	if (!claim->joined && c->has_flows && state == CLAIM_EXPIRED) /* after all its time */
 		odd(c, claim, CLAIM_UNSEEN);
 	if (over)
 		over(arg, at, claim);

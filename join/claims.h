@@ -40,7 +40,7 @@ struct claim *claims_at(const struct claims *c, uint32_t at);
  * by 5-tuple, then by its public address (NAT), then, of senders that may not know a port (dCache; StoRM through
  * flowd), by addresses and one port, if only one fits. *how gets FLOW_NAT or FLOW_ONE_PORT, or FLOW_SAME_HOSTS when
  * nothing fits but the addresses. What a stranger says counts only when nothing of an end or a relay fits. TABLE_NONE. */
-uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t first_utc_us,
+uint32_t claims_find(struct claims *c, const struct flow_key *key, int64_t first_utc_us,
 		     int64_t last_utc_us, uint32_t *how);
 /* A flow was seen for it, the one that claims_find was asked for last: keeps it from being evicted early and alive
  * while packets come. */

@@ -149,7 +149,7 @@ static uint32_t find_one_port(const struct claims *c, const struct flow_key *key
 	return found;
 }
 
-uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t first_utc_us,
+uint32_t claims_find(struct claims *c, const struct flow_key *key, int64_t first_utc_us,
 		     int64_t last_utc_us, uint32_t *how)
 {
 	uint32_t at, strangers = TABLE_NONE;
@@ -157,6 +157,7 @@ uint32_t claims_find(const struct claims *c, const struct flow_key *key, int64_t
 	int knows_hosts;
 
 	*how = 0;
+	c->has_flows = 1;
 	if (!table_count(c->table))
 		return TABLE_NONE;
 	knows_hosts = claim_index_may_have_hosts(c->index, key);

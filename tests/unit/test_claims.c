@@ -263,9 +263,18 @@ static void ongoings_out_of_order_do_not_turn_back(void **state)
 	assert_int_equal(at(n)->booked_bytes, 2000);
 }
 
+static void see_another_flow(void)
+{
+	struct flow_key key = bed_key(SOMEONE, 1, RELAY, 2);
+	uint32_t how;
+
+	assert_int_equal(claims_find(bed.claims, &key, T0, T0, &how), TABLE_NONE);
+}
+
 static void silence_for_an_hour_expires(void **state)
 {
 	(void)state;
+	see_another_flow();
 	bed_hear(&bed, bed_start(T0));
 	bed_hear(&bed, bed_ongoing(T0, T0 + S(100), 5));
 	tick(T0 + S(3699));
@@ -1161,6 +1170,7 @@ static void an_oddity_counts_once_a_claim(void **state)
 static void a_start_that_was_before_our_time_is_not_missed(void **state)
 {
 	(void)state;
+	see_another_flow();
 	bed_hear(&bed, bed_end(T0 - S(10), T0 + S(20), 5)); /* we listen since T0 + 20 s */
 	bed_hear(&bed, numbered(bed_end(T0 + S(30), T0 + S(40), 5), 1));
 	bed_hear(&bed, numbered(bed_start(T0 + S(30)), 2));
@@ -1170,6 +1180,14 @@ static void a_start_that_was_before_our_time_is_not_missed(void **state)
 	assert_int_equal(bed.over[0].oddities, CLAIM_UNSEEN);
 	assert_int_equal(bed.over[1].oddities, CLAIM_UNSEEN | CLAIM_NO_START);
 	assert_int_equal(bed.over[2].oddities, CLAIM_UNSEEN);
+}
+
+static void nothing_is_unseen_where_nothing_is_seen(void **state)
+{
+	(void)state;
+	bed_hear(&bed, bed_end(T0 - S(10), T0 + S(20), 5));
+	tick(T0 + S(80));
+	assert_int_equal(last_over()->oddities, 0);
 }
 
 /* --- a real log ------------------------------------------------------------------------------------- */
@@ -1277,6 +1295,7 @@ int main(void)
 		TEST(oddities_are_told_by_what_was_said),
 		TEST(an_oddity_counts_once_a_claim),
 		TEST(a_start_that_was_before_our_time_is_not_missed),
+		TEST(nothing_is_unseen_where_nothing_is_seen),
 		TEST(the_real_log_adds_up),
 	};
 

@@ -905,6 +905,9 @@ static void a_claim_never_seen_leaves_a_row(void **state)
 	struct firefly *ff;
 
 	(void)state;
+	see_plain(w, key_of(3, 1, 4, 2), 1000); /* there is a wire, only this is not on it */
+	join_it(w);
+	wait_s(w, 2 * JOIN_IDLE_S + 2);
 	hear(w, FIREFLY_START, k, CMS);
 	join_it(w);
 	v = only_flow(w);
