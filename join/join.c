@@ -498,6 +498,17 @@ static int add_pair(struct join *j, const struct flow_record *r, int way, const 
 			 scitag_set_has(&j->registered, tag));
 }
 
+/* Of a flow that is followed no more: as the wire has it. */
+static int add_pair_of_none(struct join *j, const struct seen *s,
+			    const struct flow_sighting *sighting)
+{
+	if (!sighting->is_point)
+		return 0;
+	return pairs_add(j->pairs, sites_find(j->sites, s->key.src_ip),
+			 sites_find(j->sites, s->key.dst_ip), s, s->tag.grade, s->tag.tag,
+			 scitag_set_has(&j->registered, s->tag.tag));
+}
+
 static int see(struct join *j, const struct seen *s, const struct flow_place *place,
 	       uint32_t number)
 {
@@ -561,7 +572,7 @@ static int grade(struct join *j, const struct seen *s, const struct flow_sightin
 
 	table_key(&key, &s->key);
 	if (!r || r->claim == TABLE_NONE || memcmp(&r->key, &key, sizeof(key)))
-		return 0; /* it had to leave in this very second */
+		return add_pair_of_none(j, s, sighting); /* it had to leave in this very second */
 	said = said_of(j, r);
 	to = grade_traffic(s->tag.grade, s->tag.carrier, s->tag.tag, said.tag,
 			   sighting->way == said.data_way);
