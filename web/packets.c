@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "firefly/firefly.h"
+#include "join/flow.h"
 #include "web/api.h"
 #include "web/names.h"
 
