@@ -652,7 +652,7 @@ static void strangers_leave_first_then_the_unjoined_then_the_oldest(void **state
 	uint32_t joined;
 
 	(void)state;
-	close_bed(NULL);
+	bed_close(&bed);
 	bed_open(&bed, 4);
 	joined = bed_hear(&bed, numbered(bed_start(T0), 1));
 	claims_joined(bed.claims, joined, T0);
@@ -774,8 +774,7 @@ static void a_private_address_is_found_by_the_senders_public_one(void **state)
 		assert_int_equal(at(n)->provenance, CLAIM_FROM_STRANGER);
 		claims_joined(bed.claims, n, T0);
 		assert_int_equal(at(n)->provenance, CLAIM_FROM_END);
-		claims_close(bed.claims);
-		senders_close(bed.senders);
+		bed_close(&bed);
 		bed_open(&bed, 1024);
 		h.firefly.key = bed_key(public[i], 50000, "198.51.100.20", 443);
 		bed_hear(&bed, from(h, "192.0.2.7"));
@@ -849,8 +848,7 @@ static void dcache_and_flowd_may_miss_one_port(void **state)
 		assert_int_equal(how, FLOW_SAME_HOSTS);
 		assert_int_equal(find(bed_key(CLIENT, 1094, SERVER, 2), T0, T0 + S(10), &how),
 				 TABLE_NONE);
-		claims_close(bed.claims);
-		senders_close(bed.senders);
+		bed_close(&bed);
 		bed_open(&bed, 1024);
 	}
 }
@@ -1204,8 +1202,7 @@ static void the_real_log_adds_up(void **state)
 	(void)state;
 	if (shared_missing(path, sizeof(path), "data/fireflies-real.log"))
 		skip();
-	claims_close(bed.claims);
-	senders_close(bed.senders);
+	bed_close(&bed);
 	bed_open(&bed, 0);
 	f = fopen(path, "r");
 	assert_non_null(f);
@@ -1236,6 +1233,80 @@ static void the_real_log_adds_up(void **state)
 	assert_int_equal(bed.over_by_state[CLAIM_ENDED], ends);
 	assert_int_equal(status().superseded, 0);
 	assert_int_equal(status().expired + ends, status().begun);
+}
+
+/* The dialects of the protocol survey, each by itself, from bytes to what it comes to. */
+static void every_dialect_becomes_what_it_means(void **state)
+{
+	static const struct {
+		const char *id;
+		uint64_t bytes; /* of the data's direction */
+		int direction;
+		int64_t duration_us;
+		uint32_t oddities;
+	} wanted[] = {
+		{"F01", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, 0},
+		{"F02", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, CLAIM_ZERO_USAGE},
+		{"F03", FIREFLY_BYTES_UNSAID, 0, 20500500, CLAIM_ZERO_USAGE},
+		{"F05", 0, 0, CLOCK_NEVER, 0},
+		{"F06", 5368709120, 1, 20500500, 0},
+		{"F07", 1073741824, 1, 20500500, 0},
+		{"F08", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, 0},
+		{"F09", 2147483648, -1, 20500000, CLAIM_REPAIRED},
+		{"F10", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, CLAIM_NO_HEADER},
+		{"F11", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, CLAIM_NO_HEADER},
+		{"F12", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, 0},
+		{"F13", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, CLAIM_NO_HEADER | CLAIM_ZERO_USAGE},
+		{"F20", 10, 1, 20500500, CLAIM_NO_TAG},
+		{"F22", 10000, 1, S(20), 0},
+		{"F23", FIREFLY_BYTES_UNSAID, 0, CLOCK_NEVER, CLAIM_DEAD_NUMBER},
+	};
+	struct scitag_set registered = {{0}};
+	char path[512], line[8192];
+	size_t found = 0;
+	FILE *f;
+
+	(void)state;
+	if (shared_missing(path, sizeof(path), "data/firefly-dialects.tsv"))
+		skip();
+	scitag_set_add(&registered, (struct scitag){3, 14});
+	scitag_set_add(&registered, (struct scitag){2, 9});
+	scitag_set_add(&registered, (struct scitag){2, 24});
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		const char *datagram = strrchr(line, '\t');
+		struct heard h = {.heard_utc_us = T0 + S(1)};
+		const struct claim *c;
+		size_t i = 0;
+
+		while (i < sizeof(wanted) / sizeof(wanted[0]) &&
+		       strncmp(line, wanted[i].id, 3) != 0)
+			i++;
+		if (i == sizeof(wanted) / sizeof(wanted[0]))
+			continue;
+		found++;
+		bed_close(&bed);
+		bed_open(&bed, 16);
+		claims_set_registered(bed.claims, &registered);
+		assert_int_equal(firefly_parse(&h.firefly, datagram + 1, strlen(datagram + 1)),
+				 FIREFLY_OK);
+		if (h.firefly.current_utc_us != UNSET)
+			h.heard_utc_us = h.firefly.current_utc_us;
+		else if (h.firefly.end_utc_us != UNSET)
+			h.heard_utc_us = h.firefly.end_utc_us;
+		memcpy(h.sender_ip, h.firefly.key.dst_ip, sizeof(h.sender_ip));
+		c = at(bed_hear(&bed, h));
+		assert_true(claim_bytes(c) == wanted[i].bytes);
+		assert_int_equal(claim_data_direction(c), wanted[i].direction);
+		assert_int_equal(claim_duration_us(c), wanted[i].duration_us);
+		assert_int_equal(c->oddities, wanted[i].oddities);
+		bed_take(&bed);
+		assert_int_equal(bed_all_bytes(&bed),
+				 wanted[i].bytes == FIREFLY_BYTES_UNSAID ? 0 : wanted[i].bytes);
+	}
+	fclose(f);
+	assert_int_equal(found, sizeof(wanted) / sizeof(wanted[0]));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_bed, close_bed)
@@ -1297,6 +1368,7 @@ int main(void)
 		TEST(a_start_that_was_before_our_time_is_not_missed),
 		TEST(nothing_is_unseen_where_nothing_is_seen),
 		TEST(the_real_log_adds_up),
+		TEST(every_dialect_becomes_what_it_means),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
