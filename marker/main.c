@@ -217,11 +217,13 @@ static void flow_begins(void *arg, const struct flow_key *key, const struct mark
 {
 	struct marker *m = arg;
 	struct socket_info info;
+	int err;
 
 	if (!m->sockets || m->cfg.dry_run)
 		return;
-	m->alone = sockets_look(m->sockets, key, &info) != 0;
-	if (m->alone)
+	err = sockets_look(m->sockets, key, &info);
+	m->alone = err == -ENOENT;
+	if (err)
 		return;
 	if (flow->flags & MARK_FLOW_ONCE)
 		rules_seen(m->rules, key, m->round);
