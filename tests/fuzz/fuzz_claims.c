@@ -195,6 +195,8 @@ static struct claims *open_room(void)
 	return c;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct claims *c;
