@@ -15,23 +15,22 @@ struct query_config {
 	struct cli_common common;
 	char *url, *from, *to, *step, *group, *filter, *unit, *grade, *oddity;
 	int64_t limit;
-	int by, state, kind;
+	int by, claim, state, kind;
 	int once;
 	uint64_t interval_s;
 };
 
 #define AT(member) offsetof(struct query_config, member)
 /* clang-format off */
-#define ASK_OPTIONS(from_default, group_default, limit_default) \
+#define ASK_OPTIONS(from_default, group_help, limit_default) \
 	CLI_OPT_URL(struct query_config), \
 	{.name = "from", .type = OPT_TEXT, .offset = AT(from), .arg = "TIME", \
 	 .default_text = from_default, .help = "Since then: RFC 3339, or relative like -15m, -7d."}, \
 	{.name = "to", .type = OPT_TEXT, .offset = AT(to), .arg = "TIME", .default_text = "now", \
 	 .help = "Until then."}, \
 	{.name = "group", .letter = 'b', .type = OPT_TEXT, .offset = AT(group), .arg = "DIMENSIONS", \
-	 .default_text = group_default, \
-	 .help = "Total by these: experiment, activity, grade, carrier, family, direction, source, " \
-		 "src_site, dst_site, application."}, \
+	 .help = group_help " experiment, activity, grade, carrier, family, direction, source, " \
+			    "src_site, dst_site, application."}, \
 	{.name = "filter", .letter = 'f', .type = OPT_TEXT, .offset = AT(filter), .arg = "FILTER", \
 	 .help = "Keep what fits, for instance 'experiment=cms and not carrier=label'."}, \
 	{.name = "unit", .type = OPT_TEXT, .offset = AT(unit), .arg = "UNIT", \
@@ -43,11 +42,14 @@ struct query_config {
 	 .default_text = "rate", .help = "Order of flows: bytes, rate, newest or duration."}, \
 	{.name = "grade", .type = OPT_TEXT, .offset = AT(grade), .arg = "GRADES", \
 	 .help = "Flows of these grades only: confirmed,disagree."}, \
+	{.name = "claim", .type = OPT_CHOICE, .offset = AT(claim), .arg = "any|yes|no", \
+	 .choices = claims, .default_text = "any", .help = "Flows only with a claim, or without."}, \
 	{.name = "oddity", .type = OPT_TEXT, .offset = AT(oddity), .arg = "NAMES", \
 	 .help = "Flows only whose claim is odd in one of these ways: reversed_ends,dead_number."}
 /* clang-format on */
 
 static const char *const orders[] = {"bytes", "rate", "newest", "duration", NULL};
+static const char *const claims[] = {"any", "yes", "no", NULL};
 static const char *const states[] = {"active", "recent", "ended", NULL};
 static const char *const kinds[] = {"duration", "bytes", NULL};
 
@@ -60,7 +62,7 @@ static const char *check_unit(const char *text)
 }
 
 static const struct opt query_options[] = {
-	ASK_OPTIONS("-1h", NULL, "20"),
+	ASK_OPTIONS("-1h", "By these; without it by experiment and activity:", "20"),
 	{.name = "step",
 	 .type = OPT_TEXT,
 	 .offset = AT(step),
@@ -95,7 +97,7 @@ const struct opt_program query_program = {
 };
 
 static const struct opt top_options[] = {
-	ASK_OPTIONS("-1m", NULL, "20"),
+	ASK_OPTIONS("-1m", "Totals by these instead of flows:", "20"),
 	{.name = "once",
 	 .letter = '1',
 	 .type = OPT_VERB,
@@ -280,6 +282,7 @@ static size_t ask_list(struct remote_parameter out[PARAMETERS_MAX], const struct
 		out[n++] = (struct remote_parameter){"order", orders[cfg->by]};
 		out[n++] = (struct remote_parameter){"state", states[cfg->state]};
 		out[n++] = (struct remote_parameter){"grade", cfg->grade};
+		out[n++] = (struct remote_parameter){"claim", cfg->claim ? claims[cfg->claim] : ""};
 		out[n++] = (struct remote_parameter){"oddity", cfg->oddity};
 	}
 	return n;

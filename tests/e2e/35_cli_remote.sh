@@ -28,6 +28,7 @@ check "without a dimension top shows flows" sh -c '"$0" top --url "$1" | head -n
 same "ordered as asked" true "$("$scitag" top --url "$url" --by bytes --json |
 	jq '[.flows[] | .bytes + .back.bytes] | length > 3 and . == (sort | reverse)')"
 same "of the grades asked for" '["confirmed"]' "$("$scitag" top --url "$url" --grade confirmed --json | jq -c '[.flows[].grade] | unique')"
+same "and none with a claim where nobody claims" 0 "$("$scitag" top --url "$url" --claim yes --json | jq .matching)"
 same "flows have a line each as CSV" 5 "$("$scitag" query flows --url "$url" --limit 4 --csv | wc -l)"
 for list in agreement senders sites coverage durations claims; do
 	check "query $list answers" sh -c '"$0" query "$2" --url "$1" --json | jq -e "type == \"object\"" && "$0" query "$2" --url "$1" --csv && "$0" query "$2" --url "$1"' "$scitag" "$url" "$list"
