@@ -23,5 +23,9 @@ $bin/esbuild main.ts --bundle --minify --format=esm --target=es2021,chrome100,fi
 cp index.html favicon.svg "$out/"
 node map.mjs "$out/map.json"
 for f in index.html app.js app.css favicon.svg map.json; do
-	gzip -9nkf "$out/$f"
+	if command -v zopfli >/dev/null; then # the same format, some percent smaller
+		zopfli --i5 "$out/$f"
+	else
+		gzip -9nkf "$out/$f"
+	fi
 done
