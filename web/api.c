@@ -448,7 +448,8 @@ const struct api_route api_routes[] = {
 	 "memory_max_bytes:i flows_begun:i flows_ended:i flows_evicted:i seen:i seen_local:i "
 	 "heard:i "
 	 "heard_local:i duplicates:i claims_begun:i claims_joined:i claims_superseded:i "
-	 "claims_expired:i claims_evicted:i flow_rows_kept:i flow_rows_let_go:i}? "
+	 "claims_expired:i claims_evicted:i claims_crowded:i flow_rows_kept:i "
+	 "flow_rows_let_go:i}? "
 	 "overlaps:[{a:s b:s flows:i flows_a:i flows_b:i}] "
 	 "process:{version:s started:t uptime_s:n resident_bytes:i cpu_s:n threads:i open_files:i} "
 	 "events:[{time:t kind:s text:s}]}",

@@ -170,6 +170,7 @@ static json_t *json_join(struct join *join)
 	PUT(claims_superseded);
 	PUT(claims_expired);
 	PUT(claims_evicted);
+	PUT(claims_crowded);
 	PUT(flow_rows_kept);
 	PUT(flow_rows_let_go);
 #undef PUT

@@ -439,6 +439,8 @@ static const struct join_family {
 		    claims_expired),
 	JOIN_FAMILY("scitag_claims_evicted_total", "counter",
 		    "Claims given up because the table was full.", claims_evicted),
+	JOIN_FAMILY("scitag_claims_crowded_total", "counter",
+		    "Times that claimed bytes found no row of their own minute.", claims_crowded),
 	JOIN_FAMILY("scitag_claims_duplicates_total", "counter", "Copies of fireflies.",
 		    duplicates),
 	JOIN_FAMILY("scitag_claims_senders", "gauge", "Senders of fireflies known.", senders),
