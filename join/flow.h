@@ -51,8 +51,9 @@ enum {
 	FLOW_REVERSED = 1 << 11,      /* the claim names its ends the other way around */
 	FLOW_CLAIM_STRANGER =
 		1 << 12, /* the claim's sender is no end of the flow and no known relay */
-	FLOW_SEVERAL_POINTS = 1 << 13, /* more than one observation point saw it; one is counted */
-	FLOW_CLAIM_DEAD = 1 << 14,     /* the claim's tag is not in the registry */
+	FLOW_SEVERAL_POINTS =
+		1 << 13,           /* more than one observation point saw a way; one is counted */
+	FLOW_CLAIM_DEAD = 1 << 14, /* the claim's tag is not in the registry */
 };
 
 struct flow_way { /* one direction of a flow */
@@ -81,7 +82,7 @@ struct flow {
 			      * nothing was seen yet, the claim's */
 	struct flow_way way[2];
 	int64_t first_utc_us, last_utc_us; /* of both ways */
-	uint16_t point;                    /* the source whose counts these are */
+	uint16_t point;                    /* the source whose counts are the data way's */
 	uint8_t n_points;                  /* sources that saw it */
 	uint8_t grade;                     /* enum scitag_grade, with the claim */
 	uint8_t state;                     /* enum flow_state */

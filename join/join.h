@@ -107,7 +107,7 @@ size_t join_senders(struct join *j, struct sender *out, size_t cap);
 /* Two observation points that see the same flows. */
 struct point_overlap {
 	uint16_t a, b;  /* store_source_id, a < b */
-	uint64_t flows; /* of the newest ten minutes, seen by both */
+	uint64_t flows; /* ways of flows of the newest ten minutes, seen by both */
 	uint64_t flows_a, flows_b;
 };
 #define JOIN_OVERLAPS_MAX 1024

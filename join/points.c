@@ -39,6 +39,45 @@ static void empty(struct ring *r, uint32_t minute, uint32_t n)
 		r->flows[(minute - i) % MINUTES] = 0;
 }
 
+static uint64_t sum(const struct ring *r)
+{
+	uint64_t total = 0;
+
+	for (uint32_t i = 0; i < MINUTES; i++)
+		total += r->flows[i];
+	return total;
+}
+
+/* Where this pair is, or would be. a < b */
+static uint16_t *find_slot(struct points *p, uint16_t a, uint16_t b)
+{
+	uint32_t slot = ((uint32_t)a * 2654435761u ^ (uint32_t)b * 2246822519u) >> 16;
+
+	for (slot %= PAIR_SLOTS; p->slots[slot]; slot = (slot + 1) % PAIR_SLOTS) {
+		const struct pair *pair = &p->pairs[p->slots[slot] - 1];
+
+		if (pair->a == a && pair->b == b)
+			break;
+	}
+	return &p->slots[slot];
+}
+
+/* Pairs that saw nothing together for long make room. */
+static void forget_empty(struct points *p)
+{
+	const uint32_t n = p->n_pairs;
+
+	memset(p->slots, 0, sizeof(p->slots));
+	p->n_pairs = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		if (!sum(&p->pairs[i].ring))
+			continue;
+		p->pairs[p->n_pairs] = p->pairs[i];
+		*find_slot(p, p->pairs[i].a, p->pairs[i].b) = (uint16_t)(p->n_pairs + 1);
+		p->n_pairs++;
+	}
+}
+
 static void advance(struct points *p, uint32_t minute)
 {
 	const uint32_t ahead = minute - p->minute < MINUTES ? minute - p->minute : MINUTES;
@@ -50,30 +89,22 @@ static void advance(struct points *p, uint32_t minute)
 	for (uint32_t i = 0; i < p->n_pairs; i++)
 		empty(&p->pairs[i].ring, minute, ahead);
 	p->minute = minute;
+	if (p->n_pairs == JOIN_OVERLAPS_MAX)
+		forget_empty(p);
 }
 
+/* NULL: there are too many. */
 static struct pair *find_pair(struct points *p, uint16_t a, uint16_t b)
 {
-	uint32_t slot;
+	uint16_t *slot = find_slot(p, a < b ? a : b, a < b ? b : a);
 
-	if (a > b) {
-		const uint16_t swap = a;
-
-		a = b;
-		b = swap;
+	if (!*slot) {
+		if (p->n_pairs == JOIN_OVERLAPS_MAX)
+			return NULL;
+		p->pairs[p->n_pairs] = (struct pair){.a = a < b ? a : b, .b = a < b ? b : a};
+		*slot = (uint16_t)++p->n_pairs;
 	}
-	slot = ((uint32_t)a * 2654435761u ^ (uint32_t)b * 2246822519u) >> 16;
-	for (slot %= PAIR_SLOTS; p->slots[slot]; slot = (slot + 1) % PAIR_SLOTS) {
-		struct pair *pair = &p->pairs[p->slots[slot] - 1];
-
-		if (pair->a == a && pair->b == b)
-			return pair;
-	}
-	if (p->n_pairs == JOIN_OVERLAPS_MAX)
-		return NULL;
-	p->slots[slot] = (uint16_t)(p->n_pairs + 1);
-	p->pairs[p->n_pairs] = (struct pair){.a = a, .b = b};
-	return &p->pairs[p->n_pairs++];
+	return &p->pairs[*slot - 1];
 }
 
 /* Minutes ago of a wrapped number; MINUTES when too long ago to be in a ring. */
@@ -147,15 +178,6 @@ void points_see(struct points *p, struct flow_points *way, uint16_t source, uint
 	}
 	way->point[at] = (struct flow_point){.source = source, .minute = (uint16_t)minute};
 	move(p, way, at, before, 0);
-}
-
-static uint64_t sum(const struct ring *r)
-{
-	uint64_t total = 0;
-
-	for (uint32_t i = 0; i < MINUTES; i++)
-		total += r->flows[i];
-	return total;
 }
 
 size_t points_overlaps(struct points *p, uint32_t now_s, struct point_overlap *out, size_t cap)

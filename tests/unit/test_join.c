@@ -1109,6 +1109,43 @@ static void more_points_than_are_remembered_count_once(void **state)
 	world_close(w);
 }
 
+/* 46 points that each see something with each other: 1,035 pairs, more than are counted. */
+static void pairs_of_points_make_room_for_new_ones(void **state)
+{
+	const struct join_config cfg = {.flows_max = 2048, .claims_max = 4};
+	struct world *w = world_open(&cfg);
+	struct seen *seen = calloc(2 * 1035, sizeof(*seen));
+	struct point_overlap o[JOIN_OVERLAPS_MAX];
+	struct bucket *b = bucket_new(T0, 0, 0, 0);
+	size_t n = 0;
+
+	(void)state;
+	for (unsigned int one = 1; one <= 46; one++) {
+		for (unsigned int other = one + 1; other <= 46; other++) {
+			w->next.n_seen = 0;
+			seen[n] = *see_plain(w, key_of(one, other, 99, 9), 1000);
+			seen[n++].source = (uint16_t)one;
+			seen[n] = seen[n - 1];
+			seen[n++].source = (uint16_t)other;
+		}
+	}
+	w->next.n_seen = 0;
+	assert_int_equal(n, 2 * 1035);
+	assert_int_equal(join_second(w->j, b, seen, n, NULL, 0), 0);
+	assert_int_equal(join_overlaps(w->j, o, JOIN_OVERLAPS_MAX), JOIN_OVERLAPS_MAX);
+	w->next.utc_s += 601;
+	see_plain(w, key_of(1, 1, 2, 2), 1000)->source = 50;
+	see_plain(w, key_of(1, 1, 2, 2), 1000)->source = 49;
+	join_it(w);
+	assert_int_equal(join_overlaps(w->j, o, JOIN_OVERLAPS_MAX), 1);
+	assert_int_equal(o[0].a, 49);
+	assert_int_equal(o[0].b, 50);
+	assert_int_equal(o[0].flows, 1);
+	bucket_free(b);
+	free(seen);
+	world_close(w);
+}
+
 /* As the two fibres of a passive tap are: neither sees anything twice. */
 static void two_points_may_see_one_way_each(void **state)
 {
@@ -1953,6 +1990,7 @@ int main(void)
 		cmocka_unit_test(who_does_not_mark_is_told_after_a_while),
 		cmocka_unit_test(bytes_come_from_one_point),
 		cmocka_unit_test(more_points_than_are_remembered_count_once),
+		cmocka_unit_test(pairs_of_points_make_room_for_new_ones),
 		cmocka_unit_test(two_points_may_see_one_way_each),
 		cmocka_unit_test(every_points_rows_are_regraded),
 		cmocka_unit_test(ordinary_flows_leave_first),
