@@ -199,6 +199,9 @@ static void reload(struct observer *o)
 	    strcmp(next.http_listen, o->cfg.http_listen))
 		log_msg(LOG_LEVEL_WARN, "observer",
 			"reload: database.url and http.listen change at a restart only");
+	if (next.flows_max != o->cfg.flows_max || next.claims_max != o->cfg.claims_max)
+		log_msg(LOG_LEVEL_WARN, "observer",
+			"reload: flows.max and claims.max change at a restart only");
 	/* the old inputs hold the ports that the new ones want */
 	hand_over(o, collector_close(o->collector, o->second_utc_s));
 	o->collector = NULL;
