@@ -24,6 +24,8 @@ EMBED(favicon_svg, "favicon.svg");
 EMBED(favicon_svg_gz, "favicon.svg.gz");
 EMBED(map_json, "map.json");
 EMBED(map_json_gz, "map.json.gz");
+EMBED(notices_txt, "notices.txt");
+EMBED(notices_txt_gz, "notices.txt.gz");
 
 #define BYTES(name)                              \
 	{                                        \
@@ -39,6 +41,7 @@ static const struct asset assets[] = {
 	{"/app.css", "text/css; charset=utf-8", BYTES(app_css), BYTES(app_css_gz)},
 	{"/favicon.svg", "image/svg+xml", BYTES(favicon_svg), BYTES(favicon_svg_gz)},
 	{"/map.json", "application/json", BYTES(map_json), BYTES(map_json_gz)},
+	{"/notices.txt", "text/plain; charset=utf-8", BYTES(notices_txt), BYTES(notices_txt_gz)},
 	INDEX("/"),
 	INDEX("/history"),
 	INDEX("/flows"),

@@ -271,6 +271,7 @@ static void types_are_told(void **state)
 		{"/app.css", "text/css; charset=utf-8"},
 		{"/favicon.svg", "image/svg+xml"},
 		{"/map.json", "application/json"},
+		{"/notices.txt", "text/plain; charset=utf-8"},
 		{"/api/v1/top", "application/json"},
 		{"/api/v1/openapi.json", "application/json"},
 		{"/metrics", "text/plain; version=0.0.4; charset=utf-8"},

@@ -22,7 +22,12 @@ $bin/esbuild main.ts --bundle --minify --format=esm --target=es2021,chrome100,fi
 	--charset=utf8 --loader:.md=text --legal-comments=none --log-level=warning --outfile="$out/app.js"
 cp index.html favicon.svg "$out/"
 node map.mjs "$out/map.json"
-for f in index.html app.js app.css favicon.svg map.json; do
+for package in uplot d3-array d3-geo d3-path d3-sankey d3-shape internmap topojson-client world-atlas; do
+	printf '%s\n\n' "--- $package ---"
+	cat "node_modules/$package/LICENSE"
+	echo
+done >"$out/notices.txt" # what their licences ask for
+for f in index.html app.js app.css favicon.svg map.json notices.txt; do
 	if command -v zopfli >/dev/null; then # the same format, some percent smaller
 		zopfli --i5 "$out/$f"
 	else
