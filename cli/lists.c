@@ -3,7 +3,7 @@
 
 #include "cli/lists.h"
 
-/* --- a cell --------------------------------------------------------------------------------------- */
+/* --- a cell ------------------------------------------------------------------------------- */
 
 enum shown { TEXT, COUNT, BYTES, BITS_PER_S, SECONDS, SHARE, WORDS, FLAG, END_POINT };
 
@@ -144,7 +144,7 @@ static void heading(const struct cli_common *common, const char *text)
 		       cli_colour(stdout, CLI_PLAIN));
 }
 
-/* --- flows ------------------------------------------------------------------------------------------ */
+/* --- flows -------------------------------------------------------------------------------- */
 
 static const struct member flow_members[] = {
 	{NULL, "rate", "bytes_per_s", BITS_PER_S},
@@ -195,7 +195,7 @@ void list_flows(json_t *answer, const struct cli_common *common)
 		       cli_colour(stdout, CLI_PLAIN));
 }
 
-/* --- agreement ----------------------------------------------------------------------------------------- */
+/* --- agreement ---------------------------------------------------------------------------- */
 
 static const struct member cell_members[] = {
 	{"wire_experiment_id", NULL, "wire.experiment_id", COUNT},
@@ -268,7 +268,7 @@ static void show_agreement(json_t *answer, const struct cli_common *common)
 	show_senders(answer, common);
 }
 
-/* --- sites, coverage ------------------------------------------------------------------------------------- */
+/* --- sites, coverage ---------------------------------------------------------------------- */
 
 static const struct member pair_members[] = {
 	{"src_site", "from", "src_site", TEXT}, {"dst_site", "to", "dst_site", TEXT},
@@ -323,7 +323,7 @@ static void show_coverage(json_t *answer, const struct cli_common *common)
 	list_rows(json_object_get(answer, "sites"), common, MEMBERS(place_members));
 }
 
-/* --- durations, claims ------------------------------------------------------------------------------------- */
+/* --- durations, claims -------------------------------------------------------------------- */
 
 static const struct member duration_members[] = {
 	{"experiment", "experiment", "key.experiment", TEXT},

@@ -1,4 +1,5 @@
-/* scitag query: what an observer knows, over time and as lists; scitag top: the largest flows, or totals, live. */
+/* scitag query: what an observer knows, over time and as lists; scitag top: the largest flows, or
+ * totals, live. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -128,7 +129,7 @@ static void on_signal(int signal_number)
 	stopped = 1;
 }
 
-/* --- columns of the dimensions ------------------------------------------------------------------- */
+/* --- columns of the dimensions ------------------------------------------------------------ */
 
 /* Columns for what the answer is grouped by, at columns[n]; returns the new n. */
 static size_t key_columns(struct cli_column *columns, size_t n, json_t *group)
@@ -204,7 +205,7 @@ static size_t ask(struct remote_parameter out[PARAMETERS_MAX], const struct quer
 	return 7;
 }
 
-/* --- top ----------------------------------------------------------------------------------------- */
+/* --- top ---------------------------------------------------------------------------------- */
 
 static int list_top(const struct query_config *cfg, json_t *answer)
 {
@@ -348,7 +349,7 @@ out:
 	return code;
 }
 
-/* --- query --------------------------------------------------------------------------------------- */
+/* --- query -------------------------------------------------------------------------------- */
 
 /* Does the whole point lie in a gap? */
 static int in_gap(json_t *gaps, int64_t utc_us, int64_t step_us)

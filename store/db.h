@@ -43,7 +43,8 @@ int db_commit(struct db *db, struct db_figures *out);
 void db_rollback(struct db *db);
 const char *db_error(const struct db *db); /* of the writer's last failure; its thread only */
 
-/* Answers as store.h has them, from any thread. q: its table is said, its step is 0 or a multiple of 10. */
+/* Answers as store.h has them, from any thread. q: its table is said, its step is 0 or a multiple
+ * of 10. */
 int db_query(struct db *db, const struct store_query *q, struct store_result **out);
 int db_histogram(struct db *db, enum histogram_kind kind, int64_t from_utc_s, int64_t to_utc_s,
 		 uint32_t group, const struct filter *filter, struct store_histograms **out);

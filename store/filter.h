@@ -1,8 +1,9 @@
 /* The one filter language of command line, API and page:
  *     experiment=cms and family=6 and not (grade=untagged or direction=in)
- * dimension = value, != , `in (a, b)`; and, or, not, parentheses; values bare, or "quoted". Words in
- * any case. `site=X` is (src_site=X or dst_site=X), `site!=X` its opposite. Values are turned into numbers
- * here, names of experiments, sources, sites and applications through the caller's resolver, so that the store never sees a name. */
+ * dimension = value, != , `in (a, b)`; and, or, not, parentheses; values bare, or "quoted". Words
+ * in any case. `site=X` is (src_site=X or dst_site=X), `site!=X` its opposite. Values are turned
+ * into numbers here, names of experiments, sources, sites and applications through the caller's
+ * resolver, so that the store never sees a name. */
 #ifndef STORE_FILTER_H
 #define STORE_FILTER_H
 
@@ -31,8 +32,8 @@ int filter_parse(struct filter **out, const char *text, filter_resolve resolve, 
 void filter_free(struct filter *f);
 int filter_match(const struct filter *f, const struct traffic_key *key); /* f NULL: always */
 uint32_t filter_dims(const struct filter *f); /* bits 1 << enum dim that it speaks of */
-/* The same as an SQL expression over columns named like the dimensions; numbers only, safe to splice.
- * Returns its length in bytes, or -ENOSPC; FILTER_SQL_MAX always suffices. */
+/* The same as an SQL expression over columns named like the dimensions; numbers only, safe to
+ * splice. Returns its length in bytes, or -ENOSPC; FILTER_SQL_MAX always suffices. */
 int filter_sql(const struct filter *f, char *buf, size_t cap_bytes);
 
 /* The part of a filter that speaks of some dimensions (bits 1 << enum dim): comparisons of others

@@ -1,5 +1,5 @@
-/* Numbers for names: given once, kept for ever, found both ways. Numbers ascend from 1, so that what is
- * not in the database yet is what lies above a mark. Any thread. */
+/* Numbers for names: given once, kept for ever, found both ways. Numbers ascend from 1, so that
+ * what is not in the database yet is what lies above a mark. Any thread. */
 #ifndef STORE_IDS_H
 #define STORE_IDS_H
 

@@ -19,8 +19,8 @@ struct level {
 };
 extern const struct level levels[LEVELS];
 
-/* The tables that have levels; those beside traffic_* have three, which close with those of traffic_*
- * that are as wide. */
+/* The tables that have levels; those beside traffic_* have three, which close with those of
+ * traffic_* that are as wide. */
 enum table {
 	TABLE_TRAFFIC,
 	TABLE_CLAIMS,
@@ -160,8 +160,8 @@ int levels_trim(struct db *db);
 int read_levels(struct sqlite3 *handle, struct level_state *ls);
 /* Ask by a reader, which is waited for. */
 int sqlite_ask(struct db *db, int (*ask)(struct sqlite3 *handle, void *arg), void *arg);
-/* Call `each` for the rows of a table in [*from, *to), rounded outwards to what is kept, by time, from the
- * coarsest levels that fit. Column 0 is the bucket, `columns` follow. In a transaction. */
+/* Call `each` for the rows of a table in [*from, *to), rounded outwards to what is kept, by time,
+ * from the coarsest levels that fit. Column 0 is the bucket, `columns` follow. In a transaction. */
 int sqlite_read(struct sqlite3 *handle, enum table table, const char *columns, const char *where,
 		int64_t *from_utc_s, int64_t *to_utc_s,
 		int (*each)(void *arg, int64_t utc_s, struct sqlite3_stmt *row), void *arg);

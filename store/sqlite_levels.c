@@ -1,6 +1,7 @@
 /* Buckets close: fold, roll up, trim. All in SQL, all in the transaction of the second that causes
  * it, so that a crash never leaves a bucket half rolled up. Roll-ups are sums of the finer table;
- * only `codes`, a count of distinct things, is the largest over time, and a sum over code points. */
+ * only `codes`, a count of distinct things, is the largest over time, and a sum over code points.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include "store/sqlite.h"
 #include "store/value.h"
 
-/* --- histograms ------------------------------------------------------------------------------ */
+/* --- histograms --------------------------------------------------------------------------- */
 
 #define BINS 512 /* of 64 bits, eight a power of two */
 
@@ -176,7 +176,7 @@ int db_histogram(struct db *db, enum histogram_kind kind, int64_t from_utc_s, in
 	return err;
 }
 
-/* --- flows with labels ------------------------------------------------------------------------- */
+/* --- flows with labels -------------------------------------------------------------------- */
 
 struct label_question {
 	int64_t from_utc_s, to_utc_s;
@@ -258,7 +258,7 @@ int db_label_flows(struct db *db, int64_t from_utc_s, int64_t to_utc_s,
 	return 0;
 }
 
-/* --- flows ------------------------------------------------------------------------------------- */
+/* --- flows -------------------------------------------------------------------------------- */
 
 struct flow_question {
 	const struct store_flow_query *q;

@@ -1,5 +1,5 @@
-/* One transaction: a second's rows into the finest level of each table, and into those that are closed
- * already when they come late. */
+/* One transaction: a second's rows into the finest level of each table, and into those that are
+ * closed already when they come late. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sqlite3.h>

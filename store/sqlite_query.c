@@ -123,8 +123,8 @@ int read_levels(struct sqlite3 *handle, struct level_state *ls)
 
 /* --- the plan ------------------------------------------------------------------------------ */
 
-/* The finest level (the nth of its table) that still has what was at utc_s; the one that reaches back
- * furthest if none. */
+/* The finest level (the nth of its table) that still has what was at utc_s; the one that reaches
+ * back furthest if none. */
 static int level_at(const struct level_state *ls, enum table table, int64_t utc_s)
 {
 	const int64_t *kept = ls->kept_from_utc_s[table];
@@ -149,7 +149,8 @@ static int64_t ceil_to(int64_t utc_s, uint32_t width_s)
 	return floor_to(utc_s + width_s - 1, width_s);
 }
 
-/* Round the question to what can be answered. Returns the coarsest level to read, or negative errno. */
+/* Round the question to what can be answered. Returns the coarsest level to read, or negative
+ * errno. */
 static int plan(struct store_query *q, enum table table, const struct level_state *ls)
 {
 	uint32_t width_s = width_at(ls, table, q->from_utc_s);

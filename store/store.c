@@ -1,9 +1,10 @@
 /* The store's front. store_put feeds the live ring and a queue; the writer thread takes from the
- * queue and owns the database's writing side; questions go to the ring or to the database's readers.
+ * queue and owns the database's writing side; questions go to the ring or to the database's
+ * readers.
  *
  * One lock for queue, sources, events and status, held for copies only, never across the disk.
- * When writing fails the writer keeps what it holds and tries again each second; the queue behind it
- * fills, and lets go of its oldest second when full, which later shows as a gap. */
+ * When writing fails the writer keeps what it holds and tries again each second; the queue behind
+ * it fills, and lets go of its oldest second when full, which later shows as a gap. */
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>

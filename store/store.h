@@ -33,8 +33,8 @@ enum direction {
 #define STORE_DROPS_MAX        4
 #define STORE_SITES_MAX        4096
 #define STORE_APPLICATIONS_MAX 4096
-#define STORE_NAME_BYTES       64 /* of a site or an application */
-#define STORE_OTHER            "(other)" /* application of claims that found no row of their own: number 0 */
+#define STORE_NAME_BYTES       64        /* of a site or an application */
+#define STORE_OTHER            "(other)" /* application of claims without a row of their own: number 0 */
 
 struct traffic_key {
 	uint16_t source; /* store_source_id */
@@ -48,8 +48,8 @@ struct traffic_key {
 struct traffic_value {
 	uint64_t packets, bytes, ip_bytes; /* estimates: weight times what was seen */
 	uint64_t samples;                  /* what was really seen */
-	/* Sum over samples of weight * (weight - 1) * bytes^2: the variance of `bytes`. 0 when every
-	 * packet was counted. 95 % error = 1.96 * sqrt(of it). */
+	/* Sum over samples of weight * (weight - 1) * bytes^2: the variance of `bytes`. 0 when
+	 * every packet was counted. 95 % error = 1.96 * sqrt(of it). */
 	double bytes_variance;
 	uint32_t codes; /* code points in this row: 1, or how many were folded */
 };
@@ -59,7 +59,7 @@ struct traffic_row {
 };
 
 struct claim_row {            /* fireflies of one second, and what they claim of one minute */
-	int64_t minute_utc_s; /* the minute it belongs to, often past, never to come; 0: the second's own */
+	int64_t minute_utc_s; /* it belongs to, often past, never to come; 0: the second's own */
 	int32_t experiment, activity;
 	uint8_t family;
 	char application[STORE_NAME_BYTES]; /* NUL-terminated; "" unsaid */
@@ -68,8 +68,8 @@ struct claim_row {            /* fireflies of one second, and what they claim of
 	uint64_t end_bytes; /* of ENDs in this minute, all at once, as the collectors book them */
 };
 
-/* What flowed between two sites, as the join knows it. The 4096 largest of a bucket keep their rows, the
- * rest goes to sites 0/0; tags of GRADE_UNREGISTERED are kept as STORE_FOLDED only. */
+/* What flowed between two sites, as the join knows it. The 4096 largest of a bucket keep their
+ * rows, the rest goes to sites 0/0; tags of GRADE_UNREGISTERED are kept as STORE_FOLDED only. */
 struct pair_row {
 	uint16_t src_site, dst_site; /* store_site_id; 0: not known */
 	uint8_t family, grade;
@@ -77,8 +77,8 @@ struct pair_row {
 	struct traffic_value value;
 };
 
-/* Mergeable: counts by bin; bin i holds values v with i = floor(8 * log2(v)), v >= 1, so that any quantile
- * of any range is right to 4.5 %. */
+/* Mergeable: counts by bin; bin i holds values v with i = floor(8 * log2(v)), v >= 1, so that any
+ * quantile of any range is right to 4.5 %. */
 enum histogram_kind { HISTOGRAM_DURATION_MS = 1, HISTOGRAM_BYTES = 2 };
 struct histogram_row {
 	uint8_t kind;
@@ -87,8 +87,9 @@ struct histogram_row {
 	uint64_t n, max;
 };
 
-/* Distinct labelled flows, for the noise floor: those of a range are `before` of its first minute and
- * `begun` of all. `begun` of a minute's seconds are summed; so is `before`: it is said once a minute. */
+/* Distinct labelled flows, for the noise floor: those of a range are `before` of its first minute
+ * and `begun` of all. `begun` of a minute's seconds are summed; so is `before`: it is said once a
+ * minute. */
 struct label_flow_row {
 	int32_t experiment, activity; /* STORE_FOLDED: every unregistered pair together */
 	uint32_t begun, before;
@@ -202,9 +203,9 @@ struct store_config {
 };
 void store_config_default(struct store_config *c);
 
-/* Opens or creates; what a stop left open is rolled up with the next second. -EIO, -ENOENT, -EACCES,
- * -EBUSY (another observer writes it), -EPROTONOSUPPORT (unknown URL, a newer schema, a file of
- * another program); said in the log. A file that cannot be used is never touched. */
+/* Opens or creates; what a stop left open is rolled up with the next second. -EIO, -ENOENT,
+ * -EACCES, -EBUSY (another observer writes it), -EPROTONOSUPPORT (unknown URL, a newer schema, a
+ * file of another program); said in the log. A file that cannot be used is never touched. */
 int store_open(struct store **out, const struct store_config *cfg);
 /* Writes everything handed over so far, then closes. Takes NULL. */
 void store_close(struct store *s);
@@ -215,8 +216,8 @@ uint16_t store_source_id(struct store *s, const char *name, enum source_kind kin
 const char *store_source_name(struct store *s, uint16_t id); /* static for the store's life */
 /* Number by name, -ENOENT: never makes one. */
 int store_source_find(struct store *s, const char *name);
-/* Sites likewise, and applications, as senders call themselves. 0: not known, or the table is full; its
- * name is "". A name is cut to STORE_NAME_BYTES - 1. */
+/* Sites likewise, and applications, as senders call themselves. 0: not known, or the table is full;
+ * its name is "". A name is cut to STORE_NAME_BYTES - 1. */
 uint16_t store_site_id(struct store *s, const char *name);
 const char *store_site_name(struct store *s, uint16_t id);
 int store_site_find(struct store *s, const char *name);
@@ -259,12 +260,12 @@ enum store_table {
 	STORE_TABLE_AUTO,    /* the first of these that knows every dimension asked for */
 	STORE_TABLE_TRAFFIC, /* what was seen */
 	STORE_TABLE_PAIRS,   /* the same by sites; as much of it as the join could follow */
-	/* What senders claim: bytes as they flowed; ip_bytes the same as the collectors book it, all at
-	 * the END; packets count STARTs and samples ENDs. */
+	/* What senders claim: bytes as they flowed; ip_bytes the same as the collectors book it,
+	 * all at the END; packets count STARTs and samples ENDs. */
 	STORE_TABLE_CLAIMS,
 };
-/* The table for these dimensions, or -EINVAL with a sentence in why that names two which no table has
- * together. */
+/* The table for these dimensions, or -EINVAL with a sentence in why that names two which no table
+ * has together. */
 int store_table_of(uint32_t dims, char *why, size_t why_cap_bytes);
 int store_table_knows(enum store_table table, uint32_t dims);
 
@@ -293,12 +294,14 @@ struct store_result {
 	size_t n_points, n_series, n_gaps;
 	struct store_series *series; /* by total bytes, descending; rest last */
 	struct store_gap *gaps;
-	/* For the noise floor: all rows of grade unregistered and carrier label in the range that the
-	 * filter's conditions on source, direction and family let through, whatever it says of tags. */
+	/* For the noise floor: all rows of grade unregistered and carrier label in the range that
+	 * the filter's conditions on source, direction and family let through, whatever it says of
+	 * tags. */
 	struct traffic_value unregistered_labels;
 };
-/* 0 and *out (store_result_free it), -EINVAL (step or range, or dimensions the table does not know),
- * -E2BIG (more than 11,000 points), -EIO, -EBUSY. Pairs and claims are kept by minute, hour and day. Steps that are no multiple of 10 s are answered from the live ring; others from the
+/* 0 and *out (store_result_free it), -EINVAL (step or range, or dimensions the table does not
+ * know), -E2BIG (more than 11,000 points), -EIO, -EBUSY. Pairs and claims are kept by minute, hour
+ * and day. Steps that are no multiple of 10 s are answered from the live ring; others from the
  * database, whose newest second may still be on its way. Where a range reaches back to what is only
  * kept in a coarser table, step_s of the answer is rounded up to that table's. A total (step 0) is
  * rounded outwards to 10 s, or to what is kept. */
@@ -368,8 +371,8 @@ struct store_flows {
 };
 int store_flows(struct store *s, const struct store_flow_query *q, struct store_flows **out);
 void store_flows_free(struct store_flows *f);
-/* The dimensions of a flow as a filter sees them. The tag is that of the data's direction, else the other's;
- * of GRADE_CLAIMED the claim's. */
+/* The dimensions of a flow as a filter sees them. The tag is that of the data's direction, else the
+ * other's; of GRADE_CLAIMED the claim's. */
 struct traffic_key flow_row_key(struct store *s, const struct flow_row *f);
 
 /* The newest second in the ring, as a copy (bucket_free it); NULL: none yet. */

@@ -1,4 +1,5 @@
-/* Do the wire and the senders say the same? Cells of tag against tag; and who sends, with what is odd about it. */
+/* Do the wire and the senders say the same? Cells of tag against tag; and who sends, with what is
+ * odd about it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +68,7 @@ static json_t *json_cells(const struct question *q)
 	return list;
 }
 
-/* --- senders --------------------------------------------------------------------------------------- */
+/* --- senders ------------------------------------------------------------------------------ */
 
 static json_t *json_key(const struct flow_key *k)
 {

@@ -119,8 +119,8 @@ int api_table(const struct question *q, uint32_t group, enum store_table *table,
 	      struct answer *out);
 /* The question's range in whole seconds, rounded outwards. 0, or -EINVAL with the problem in *out. */
 int api_range(const struct question *q, int64_t *from_utc_s, int64_t *to_utc_s, struct answer *out);
-/* Asks the store with the question's range, step and filter: for series where `points`, else for one
- * total over the same range. 0 and *result, or a negative errno with the problem in *out. */
+/* Asks the store with the question's range, step and filter: for series where `points`, else for
+ * one total over the same range. 0 and *result, or a negative errno with the problem in *out. */
 int api_ask(const struct question *q, enum store_table table, int points, uint32_t group,
 	    uint32_t limit, struct store_result **result, struct answer *out);
 /* A problem for what the store answered. */

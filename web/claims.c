@@ -1,5 +1,5 @@
-/* What senders claim: bytes over time, as they flowed and as the collectors book them; how long flows last
- * and how large they are. */
+/* What senders claim: bytes over time, as they flowed and as the collectors book them; how long
+ * flows last and how large they are. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -7,7 +7,7 @@
 #include "web/api.h"
 #include "web/names.h"
 
-/* --- bytes over time -------------------------------------------------------------------------------- */
+/* --- bytes over time ---------------------------------------------------------------------- */
 
 static json_t *json_key(const struct question *q, const struct store_series *s)
 {
@@ -124,7 +124,7 @@ void answer_claims(const struct question *q, struct answer *out)
 	store_result_free(r);
 }
 
-/* --- durations and sizes ----------------------------------------------------------------------------- */
+/* --- durations and sizes ------------------------------------------------------------------ */
 
 /* Durations are kept in milliseconds, told in seconds. */
 static double scale(const struct question *q)

@@ -1,7 +1,7 @@
-/* A flow under the names that the firefly collectors give it (scitags/firefly-collector, its Logstash
- * pipeline), so that what reads their output can read ours. The names are theirs; the values are right where
- * theirs are not: ends are as their sender names them, never exchanged, durations are of repaired
- * intervals, counts of this flow alone. */
+/* A flow under the names that the firefly collectors give it (scitags/firefly-collector, its
+ * Logstash pipeline), so that what reads their output can read ours. The names are theirs; the
+ * values are right where theirs are not: ends are as their sender names them, never exchanged,
+ * durations are of repaired intervals, counts of this flow alone. */
 #include <math.h>
 #include <nettle/hmac.h>
 #include <stdio.h>

@@ -136,7 +136,7 @@ static json_t *json_noise(const struct noise *n, const struct coverage *c,
 			 json_ratio(n->expected_bytes, c->registered_label_bytes));
 }
 
-/* --- which tags are more than chance ------------------------------------------------------------ */
+/* --- which tags are more than chance ------------------------------------------------------ */
 
 /* Distinct labelled flows of the range: chance works on flows, whatever they carry. */
 static json_t *json_tags(const struct question *q, const struct store_label_flows *l)
@@ -205,7 +205,7 @@ static json_t *json_now(const struct question *q)
 	return list;
 }
 
-/* --- where -------------------------------------------------------------------------------------- */
+/* --- where -------------------------------------------------------------------------------- */
 
 struct place { /* bytes that a site sent, by grade */
 	uint16_t site;
@@ -234,8 +234,8 @@ static json_t *json_place(const struct question *q, const struct place *p)
 	return o;
 }
 
-/* By the site that sent, which is the one that marks. Null where the filter speaks of what pairs of sites do not
- * have. */
+/* By the site that sent, which is the one that marks. Null where the filter speaks of what pairs of
+ * sites do not have. */
 static json_t *json_places(const struct question *q)
 {
 	const uint32_t group = DIM_BIT(DIM_SRC_SITE) | DIM_BIT(DIM_GRADE);

@@ -3,7 +3,7 @@
 
 #include "web/export.h"
 
-/* --- CSV ----------------------------------------------------------------------------------------- */
+/* --- CSV ---------------------------------------------------------------------------------- */
 
 static void put_quoted(struct text *t, const char *words)
 {
@@ -93,7 +93,7 @@ static void put_line(struct export *e, json_t *row, int is_header)
 	text_put(&e->text, "\r\n");
 }
 
-/* --- all of them ----------------------------------------------------------------------------------- */
+/* --- all of them -------------------------------------------------------------------------- */
 
 void export_open(struct export *e, enum export_format format, json_t *columns)
 {

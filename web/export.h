@@ -1,5 +1,5 @@
-/* Rows for programs: a JSON array inside an answer, an object a line, or CSV. One list of members makes
- * all three; in CSV a member of a member is named parent_child. */
+/* Rows for programs: a JSON array inside an answer, an object a line, or CSV. One list of members
+ * makes all three; in CSV a member of a member is named parent_child. */
 #ifndef WEB_EXPORT_H
 #define WEB_EXPORT_H
 

@@ -11,7 +11,7 @@
 
 #define WHY_BYTES 640
 
-/* --- names ----------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------- */
 
 static const struct {
 	uint32_t bit;
@@ -132,9 +132,10 @@ static json_t *json_label(const struct flow_way *w)
 	return json_string(text);
 }
 
-/* --- a flow ------------------------------------------------------------------------------------------ */
+/* --- a flow ------------------------------------------------------------------------------- */
 
-/* Which end of the flow its claim calls the source; an address or a port may differ (NAT, one port). */
+/* Which end of the flow its claim calls the source; an address or a port may differ (NAT, one
+ * port). */
 int api_claim_is_turned(const struct flow_view *v)
 {
 	const struct flow_key *f = &v->flow.key, *c = &v->claim.key;
@@ -273,7 +274,7 @@ static json_t *columns(const struct question *q)
 	return q->collector_fields ? collector_flow(q, &all) : json_flow(q, &all);
 }
 
-/* --- from the join ------------------------------------------------------------------------------------- */
+/* --- from the join ------------------------------------------------------------------------ */
 
 static int is_wanted(void *arg, const struct flow_view *v)
 {
@@ -320,7 +321,7 @@ static size_t live_flows(const struct question *q, struct flow_view *views, size
 	return q->api->join ? join_flows(q->api->join, &fq, views, q->limit, matching) : 0;
 }
 
-/* --- from the database ----------------------------------------------------------------------------------- */
+/* --- from the database -------------------------------------------------------------------- */
 
 static struct flow_view view_of(const struct flow_row *r)
 {
@@ -403,7 +404,7 @@ static int ended_flows(const struct question *q, struct flow_view *views, size_t
 	return 0;
 }
 
-/* --- the answer ------------------------------------------------------------------------------------------- */
+/* --- the answer --------------------------------------------------------------------------- */
 
 static void put_flows(const struct question *q, const struct flow_view *views, size_t n,
 		      size_t matching, struct answer *out)

@@ -59,7 +59,8 @@ static int64_t floor_to(int64_t t, int64_t step)
 	return t - rest - (rest < 0 ? step : 0);
 }
 
-/* Pairs and claims are kept by minute, hour and day: a step that hours tell is not read from minutes. */
+/* Pairs and claims are kept by minute, hour and day: a step that hours tell is not read from
+ * minutes. */
 static uint32_t coarse_step(uint32_t step_s, int64_t range_s)
 {
 	if (step_s < 60)

@@ -20,8 +20,8 @@ struct web_config {
 	uint32_t ping_s;          /* a line on a silent live stream; 0: 15 */
 };
 
-/* -EADDRINUSE, -EACCES, ...: said in the log with the address. join may be NULL; all three must outlive
- * it. */
+/* -EADDRINUSE, -EACCES, ...: said in the log with the address. join may be NULL; all three must
+ * outlive it. */
 int web_open(struct web **out, const struct web_config *cfg, struct store *store,
 	     struct registry_keeper *registry, struct join *join);
 void web_close(struct web *w);

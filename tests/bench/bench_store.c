@@ -5,14 +5,14 @@
  *   same run;
  *   bytes of the file for a day;
  *   answers from a store as full as a year makes it: 24 h of 10 s, 14 d of minutes, 90 d of 10 min,
- *   a year of hours and days, 200 pairs of sites and tags in each minute, hour and day, and 2,000,000
- *   flows. Its tables are filled by SQL, the questions go through the store's door.
+ *   a year of hours and days, 200 pairs of sites and tags in each minute, hour and day, and
+ * 2,000,000 flows. Its tables are filled by SQL, the questions go through the store's door.
  *
  *   bench_store [DIRECTORY]    (default /tmp; needs 2 GB and a minute)
  *
  * By hand, after make (tests/bench/run.sh does the same):
- *   cc -O2 -std=gnu11 -D_GNU_SOURCE -I. tests/bench/bench_store.c build/lib/store.a build/lib/base.a \
- *      -lsqlite3 -lpthread -lm -o build/bench_store */
+ *   cc -O2 -std=gnu11 -D_GNU_SOURCE -I. tests/bench/bench_store.c build/lib/store.a
+ * build/lib/base.a \ -lsqlite3 -lpthread -lm -o build/bench_store */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>

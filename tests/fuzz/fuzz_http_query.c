@@ -1,6 +1,6 @@
-/* A request's URI, from anyone: taken apart, its values read, the question asked of a real store. Every
- * answer is what its route promises or a problem document, and all of it is UTF-8 JSON.
- * Run: fuzz_http_query tests/fuzz/corpus/http_query */
+/* A request's URI, from anyone: taken apart, its values read, the question asked of a real store.
+ * Every answer is what its route promises or a problem document, and all of it is UTF-8 JSON. Run:
+ * fuzz_http_query tests/fuzz/corpus/http_query */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>

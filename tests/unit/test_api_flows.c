@@ -1,5 +1,5 @@
-/* Flows, agreement, sites, durations and claims as the API tells them: seconds go through a real join into a
- * real store; what comes out is worked out here by hand. */
+/* Flows, agreement, sites, durations and claims as the API tells them: seconds go through a real
+ * join into a real store; what comes out is worked out here by hand. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@ static struct {
 	uint16_t eth1, eth2;
 } f;
 
-/* --- what happened ------------------------------------------------------------------------------- */
+/* --- what happened ------------------------------------------------------------------------ */
 
 static const struct scitag CMS = {3, 14}, ATLAS = {2, 17}, STRAY = {393, 7}, NONE = {0, 0};
 
@@ -136,11 +136,10 @@ static void end_second(int64_t utc_s)
 	store_put(f.api.store, b);
 }
 
-/* T: A  ::1:1094 > ::2:40001, label cms 3/14, 3 packets of 1500; announced by ::1 as the same: confirmed
- *       and back, without a label, 1 packet of 100
- *    B  ::3:1094 > ::4:40002, label atlas 2/17, 2 packets of 1000; announced by ::3 as cms 3/14: disagree
- *    C  ::5:1094 > ::6:40003 is announced as cms 3/14 and never seen: claimed
- *    D  ::7:5000 > ::8:40004, an unregistered label, 1 packet of 700
+/* T: A  ::1:1094 > ::2:40001, label cms 3/14, 3 packets of 1500; announced by ::1 as the same:
+ * confirmed and back, without a label, 1 packet of 100 B  ::3:1094 > ::4:40002, label atlas 2/17, 2
+ * packets of 1000; announced by ::3 as cms 3/14: disagree C  ::5:1094 > ::6:40003 is announced as
+ * cms 3/14 and never seen: claimed D  ::7:5000 > ::8:40004, an unregistered label, 1 packet of 700
  * T + 10: A ends as announced, 4400 bytes one way and 80 back, round-trip time 1.5 ms
  * ::1 and ::3 are at site NORTH, ::2 at SOUTH. */
 static const struct flow_key *flow_a(void)
@@ -227,7 +226,7 @@ static int close_all(void **state)
 	return system(command);
 }
 
-/* --- asking --------------------------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------------- */
 
 static struct answer ask_text(const char *uri)
 {
@@ -306,7 +305,7 @@ static void assert_flows(const char *uri, int matching, const char *ports)
 	json_decref(got);
 }
 
-/* --- flows ----------------------------------------------------------------------------------------- */
+/* --- flows -------------------------------------------------------------------------------- */
 
 static void a_flow_is_told_whole(void **state)
 {
@@ -398,9 +397,10 @@ static void the_collectors_names_are_an_option(void **state)
 
 	flow = json_incref(json_array_get(json_object_get(got, "flows"), 0));
 	json_decref(got);
-	/* meta.id is hmac.new(b"create flowid", b"|[flow-id][dst-ip]|2001:db8::2|[flow-id][dst-port]|40001"
-	 * b"|[flow-id][protocol]|tcp|[flow-id][src-ip]|2001:db8::1|[flow-id][src-port]|1094|", "sha256") of
-	 * Python; throughput 4400 / 10 */
+	/* meta.id is hmac.new(b"create flowid",
+	 * b"|[flow-id][dst-ip]|2001:db8::2|[flow-id][dst-port]|40001"
+	 * b"|[flow-id][protocol]|tcp|[flow-id][src-ip]|2001:db8::1|[flow-id][src-port]|1094|",
+	 * "sha256") of Python; throughput 4400 / 10 */
 	assert_json(
 		flow,
 		"{'meta': {'id': "
@@ -418,7 +418,7 @@ static void the_collectors_names_are_an_option(void **state)
 		"'values': {'usage': {'sent': 4400, 'received': 80}, 'netlink': {'rtt': 1.5}}}");
 }
 
-/* --- who agrees -------------------------------------------------------------------------------------- */
+/* --- who agrees --------------------------------------------------------------------------- */
 
 static void tags_are_held_against_claims(void **state)
 {
@@ -459,7 +459,7 @@ static void tags_are_held_against_claims(void **state)
 	json_decref(got);
 }
 
-/* --- from the store ------------------------------------------------------------------------------------ */
+/* --- from the store ----------------------------------------------------------------------- */
 
 #define MINUTE "from=2026-01-10T08:00:00Z&to=2026-01-10T08:01:00Z"
 
@@ -513,8 +513,8 @@ static void coverage_is_told_by_site_and_sender(void **state)
 		    " 'tagged_share': 0.692307692308}"); /* 4500 / 6500 */
 	assert_int_equal(json_array_size(json_object_get(got, "sites")), 3);
 	assert_int_equal(json_array_size(json_object_get(got, "senders")), 3);
-	/* one unregistered flow: 1 / 32654 of a flow is expected on each pair, so that one flow is not yet
-	 * beyond chance: it comes with a probability of 3.06e-5 */
+	/* one unregistered flow: 1 / 32654 of a flow is expected on each pair, so that one flow is
+	 * not yet beyond chance: it comes with a probability of 3.06e-5 */
 	tags = json_object_get(json_object_get(got, "label_flows"), "tags");
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(got, "label_flows"),
 							    "unregistered_flows")),
@@ -577,7 +577,7 @@ static void claims_are_told_as_they_flowed_and_as_they_are_booked(void **state)
 	answer_free(&a);
 }
 
-/* --- later: the flows have ended ------------------------------------------------------------------------- */
+/* --- later: the flows have ended ---------------------------------------------------------- */
 
 static void what_ended_is_found_in_the_database(void **state)
 {

@@ -1,5 +1,5 @@
-/* What the join adds to a second, through the store's door: sites, claims of past minutes, histograms,
- * flows. What was put is summed by the test itself and held against every level. */
+/* What the join adds to a second, through the store's door: sites, claims of past minutes,
+ * histograms, flows. What was put is summed by the test itself and held against every level. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -229,7 +229,8 @@ static void what_flows_between_sites_is_told_alike_by_every_level(void **state)
 	uint64_t sum = 0;
 
 	(void)state;
-	/* two days, a second in every 100: 1 byte CERN > KIT of 2/9, 10 back of 3/14, 100 unknown > KIT */
+	/* two days, a second in every 100: 1 byte CERN > KIT of 2/9, 10 back of 3/14, 100 unknown >
+	 * KIT */
 	for (int t = 0; t < 2 * DAY_S; t += 100) {
 		struct bucket *b = second(T0 + t, 0, 3, 0, 0, 0);
 
@@ -491,8 +492,8 @@ static void quantiles_of_any_range_are_right_to_a_twentieth(void **state)
 	struct store_histograms *h;
 
 	(void)state;
-	/* Durations of 1 to 1000 ms, each once, of 2/9, one a minute; and 7 of 64 ms of 3/14, within the
-	 * first minute. */
+	/* Durations of 1 to 1000 ms, each once, of 2/9, one a minute; and 7 of 64 ms of 3/14,
+	 * within the first minute. */
 	for (int v = 1; v <= 1000; v++) {
 		struct bucket *b = second(T0 + v * 60, 0, 0, v == 1 ? 2 : 1, 0, 0);
 
@@ -586,8 +587,9 @@ static void distinct_flows_of_a_range_are_those_before_it_and_those_begun(void *
 	struct store_label_flows *l;
 
 	(void)state;
-	/* In each minute of two days: five flows of 2/9 were there before, one begins in its second 10 and
-	 * one in its second 20. Unregistered ones: 3 begin in the first minute of each hour. */
+	/* In each minute of two days: five flows of 2/9 were there before, one begins in its second
+	 * 10 and one in its second 20. Unregistered ones: 3 begin in the first minute of each hour.
+	 */
 	for (int t = 0; t < 2 * DAY_S; t += 60) {
 		for (int i = 0; i < 3; i++) {
 			struct bucket *b = second(T0 + t + 10 * i, 0, 0, 0, 2, 0);
@@ -767,8 +769,9 @@ static void flows_are_found_by_what_is_asked(void **state)
 	uint16_t kit = store_site_id(s, "KIT");
 
 	(void)state;
-	/* Flow i of 100 ends in second i. Bytes are largest for 50; it lasted 1000 - i s; every tenth
-	 * disagrees, every third has a claim of x, every 25th is odd and of 3, every fifth is from KIT. */
+	/* Flow i of 100 ends in second i. Bytes are largest for 50; it lasted 1000 - i s; every
+	 * tenth disagrees, every third has a claim of x, every 25th is odd and of 3, every fifth is
+	 * from KIT. */
 	for (int i = 0; i < 100; i++) {
 		struct bucket *b = second(T0 + i, 0, 0, 0, 0, 1);
 		struct flow_row f =
