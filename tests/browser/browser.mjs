@@ -5,9 +5,9 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const { chromium } = createRequire(
-  new URL("../../web/static/package.json", import.meta.url),
-)("playwright-core");
+const { chromium } = createRequire(new URL("../../web/static/package.json", import.meta.url))(
+  "playwright-core",
+);
 
 export class Browser {
   static async open() {
@@ -36,26 +36,20 @@ export class Browser {
   async page(origin) {
     const page = await this.context.newPage();
     const watch = (page.watch = { foreign: [], csp: [], errors: [], failed: [] });
-    page.on("request", (r) => {
-      if (!r.url().startsWith(origin) && !r.url().startsWith("data:"))
-        watch.foreign.push(r.url());
+    page.on("request", r => {
+      if (!r.url().startsWith(origin) && !r.url().startsWith("data:")) watch.foreign.push(r.url());
     });
-    page.on("console", (m) => {
+    page.on("console", m => {
       if (/Content Security Policy/i.test(m.text())) watch.csp.push(m.text());
-      else if (
-        m.type() === "error" &&
-        /Failed to load resource|ERR_/.test(m.text())
-      )
+      else if (m.type() === "error" && /Failed to load resource|ERR_/.test(m.text()))
         watch.failed.push(m.text()); // expected while the observer is stopped, and only then
       else if (m.type() === "error") watch.errors.push(m.text());
     });
-    page.on("pageerror", (e) => watch.errors.push(String(e.stack ?? e)));
-    await page.exposeFunction("reportCsp", (text) => watch.csp.push(text));
+    page.on("pageerror", e => watch.errors.push(String(e.stack ?? e)));
+    await page.exposeFunction("reportCsp", text => watch.csp.push(text));
     await page.addInitScript(() =>
-      addEventListener("securitypolicyviolation", (e) =>
-        window.reportCsp(
-          `${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`,
-        ),
+      addEventListener("securitypolicyviolation", e =>
+        window.reportCsp(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`),
       ),
     );
     return page;
@@ -78,11 +72,10 @@ export function check(what, good, explanation = "") {
     console.log(`not ok - ${what}`);
     if (explanation !== "")
       console.log(
-        String(
-          typeof explanation === "string"
-            ? explanation
-            : JSON.stringify(explanation, null, 1),
-        ).replace(/^/gm, "  # "),
+        String(typeof explanation === "string" ? explanation : JSON.stringify(explanation, null, 1)).replace(
+          /^/gm,
+          "  # ",
+        ),
       );
   }
   return good;
@@ -91,11 +84,7 @@ export function check(what, good, explanation = "") {
 export const finish = () => process.exit(failures ? 1 : 0);
 
 export async function until(seconds, probe) {
-  for (
-    const end = Date.now() + seconds * 1000;
-    Date.now() < end;
-    await sleep(100)
-  ) {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(100)) {
     const value = await Promise.resolve()
       .then(probe)
       .catch(() => null);
@@ -104,4 +93,4 @@ export async function until(seconds, probe) {
   return null;
 }
 
-export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+export const sleep = ms => new Promise(done => setTimeout(done, ms));

@@ -4,12 +4,26 @@
 import { execFileSync } from "node:child_process";
 
 const TAGS = [
-  [2, 17, 5], [2, 16, 3], [2, 26, 1.5], [3, 14, 6], [3, 13, 4], [3, 17, 2], [4, 3, 1.6],
-  [5, 9, 2.4], [6, 19, 0.8], [7, 4, 1.2], [8, 3, 0.9], [9, 2, 0.2],
+  [2, 17, 5],
+  [2, 16, 3],
+  [2, 26, 1.5],
+  [3, 14, 6],
+  [3, 13, 4],
+  [3, 17, 2],
+  [4, 3, 1.6],
+  [5, 9, 2.4],
+  [6, 19, 0.8],
+  [7, 4, 1.2],
+  [8, 3, 0.9],
+  [9, 2, 0.2],
 ];
 const DAY_S = 86400;
 export const CHALLENGE_DAYS_AGO = 8.5; // it begins, and lasts 3.5 days
-const LEVELS = [["traffic_1m", 60, 2], ["traffic_10m", 600, 14], ["traffic_1h", 3600, 21]];
+const LEVELS = [
+  ["traffic_1m", 60, 2],
+  ["traffic_10m", 600, 14],
+  ["traffic_1h", 3600, 21],
+];
 
 /** Rows of one bucket: [direction, family, carrier, grade, experiment, activity, bytes]. */
 function rows(at_s, width_s) {
@@ -25,7 +39,11 @@ function rows(at_s, width_s) {
   });
   if (challenge) out.push([1, 6, 1, 2, 3, 4, 7 * wobble(3)], [1, 6, 1, 2, 2, 4, 9 * wobble(4)]);
   const tagged = out.reduce((a, r) => a + r[6], 0);
-  out.push([1, 6, 1, 1, -1, -1, 0.05 * tagged], [1, 4, 0, 0, 0, 0, 4 * breath], [2, 6, 0, 0, 0, 0, 2.5 * breath * wobble(9)]);
+  out.push(
+    [1, 6, 1, 1, -1, -1, 0.05 * tagged],
+    [1, 4, 0, 0, 0, 0, 4 * breath],
+    [2, 6, 0, 0, 0, 0, 2.5 * breath * wobble(9)],
+  );
   return out.map(r => [...r.slice(0, 6), Math.round((r[6] * 1e9 * width_s) / 8)]);
 }
 
@@ -34,7 +52,11 @@ export function fillDays(file) {
   const sql = ["BEGIN;", "INSERT INTO sources VALUES (90, 'sflow:192.0.2.1', 3, NULL, NULL);"];
   for (const [table, width_s, days] of LEVELS) {
     const values = [];
-    for (let at = Math.floor((now_s - days * DAY_S) / width_s) * width_s; at + width_s <= now_s - 3600; at += width_s) {
+    for (
+      let at = Math.floor((now_s - days * DAY_S) / width_s) * width_s;
+      at + width_s <= now_s - 3600;
+      at += width_s
+    ) {
       const ago = (now_s - at) / DAY_S;
       if (ago > 11.3 && ago < 11.8) continue; // nobody was there
       for (const [direction, family, carrier, grade, experiment, activity, bytes] of rows(at, width_s)) {

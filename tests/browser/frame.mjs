@@ -15,7 +15,11 @@ const entry = `
   export { parseRange } from "./view.js";
 `;
 const { outputFiles } = buildSync({
-  stdin: { contents: entry, resolveDir: new URL("../../web/static/", import.meta.url).pathname, loader: "ts" },
+  stdin: {
+    contents: entry,
+    resolveDir: new URL("../../web/static/", import.meta.url).pathname,
+    loader: "ts",
+  },
   bundle: true,
   format: "iife",
   globalName: "lib",

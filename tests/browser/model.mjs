@@ -10,28 +10,16 @@ const f = await bundle("format.ts");
 for (const [what, found, expected] of [
   ["bytes per second are shown as bit/s", f.bitRate(1.25e9), "10.0 Gbit/s"],
   ["zero has no digits to show", f.bitRate(0), "0 bit/s"],
-  [
-    "999.6 Mbit/s rounds up into the next prefix",
-    f.bitRate(999.6e6 / 8),
-    "1.00 Gbit/s",
-  ],
+  ["999.6 Mbit/s rounds up into the next prefix", f.bitRate(999.6e6 / 8), "1.00 Gbit/s"],
   ["three significant digits", f.byteCount(123_456), "123 kB"],
   ["single bytes are whole", f.byteCount(7), "7 B"],
-  [
-    "a small share is not rounded to nothing",
-    f.percent(0.0000049),
-    "< 0.001 %",
-  ],
+  ["a small share is not rounded to nothing", f.percent(0.0000049), "< 0.001 %"],
   ["a share a little under one is not 100 %", f.percent(0.99999), "100.00 %"],
   ["no share", f.percent(0), "0 %"],
   ["nothing to divide by", f.percent(NaN), "–"],
   ["half width over value", f.error(1000, 31, 400), "± 3.1 %"],
   ["under 10 samples: too few", f.error(1000, 31, 9), "too few"],
-  [
-    "an error as large as the value: too few",
-    f.error(1000, 1000, 100),
-    "too few",
-  ],
+  ["an error as large as the value: too few", f.error(1000, 1000, 100), "too few"],
   ["everything counted: exact", f.error(1000, 0, 3), "exact"],
   ["time of day in UTC", f.clock(1768032005), "08:00:05"], // date -u -d @1768032005
   ["date and zone", f.dateTime(1768032005), "2026-01-10 08:00:05 UTC"],
@@ -41,9 +29,7 @@ for (const [what, found, expected] of [
 // --- the stream ----------------------------------------------------------------------------------------
 const asked = [];
 const say = (response, second) =>
-  response.write(
-    `id: ${second}\nevent: tick\ndata: {"second":${second},"name":"Ω"}\n\n`,
-  );
+  response.write(`id: ${second}\nevent: tick\ndata: {"second":${second},"name":"Ω"}\n\n`);
 const server = http
   .createServer(async (request, response) => {
     asked.push(request.headers["last-event-id"]);
@@ -75,25 +61,20 @@ const server = http
   .listen(0, "127.0.0.1");
 await sleep(50);
 const real_fetch = globalThis.fetch;
-globalThis.fetch = (path, options) =>
-  real_fetch(`http://127.0.0.1:${server.address().port}${path}`, options);
+globalThis.fetch = (path, options) => real_fetch(`http://127.0.0.1:${server.address().port}${path}`, options);
 const { Stream } = await bundle("stream.ts");
 const ticks = [],
   states = [];
 const stream = new Stream(100, {
-  tick: (t) => ticks.push(t),
-  state: (connected) => states.push(connected),
+  tick: t => ticks.push(t),
+  state: connected => states.push(connected),
 });
 await until(8, () => ticks.length >= 3);
 stream.close();
 server.closeAllConnections();
 server.close();
 globalThis.fetch = real_fetch;
-check(
-  "the first request already says from which second on",
-  asked[0] === "100",
-  asked,
-);
+check("the first request already says from which second on", asked[0] === "100", asked);
 check(
   "after a cut it goes on after the last whole second, also after a refusal",
   asked[1] === "102" && asked[2] === "102",
@@ -101,12 +82,12 @@ check(
 );
 check(
   "no second is missing, none comes twice",
-  JSON.stringify(ticks.map((t) => t.second)) === "[101,102,103]",
+  JSON.stringify(ticks.map(t => t.second)) === "[101,102,103]",
   ticks,
 );
 check(
   "a character torn between two pieces is whole",
-  ticks.every((t) => t.name === "Ω"),
+  ticks.every(t => t.name === "Ω"),
   ticks,
 );
 check(
@@ -150,8 +131,8 @@ const tick = (second, ...rows) => ({
   claims: { starts: 1, ongoings: 0, ends: 2 },
   health: {},
 });
-const iso = (s) => new Date(s * 1000).toISOString();
-globalThis.fetch = async (path) => ({
+const iso = s => new Date(s * 1000).toISOString();
+globalThis.fetch = async path => ({
   ok: true,
   json: async () =>
     path.startsWith("/api/v1/health")
@@ -177,11 +158,7 @@ globalThis.fetch = async (path) => ({
 const h = new Short("");
 await h.load(new AbortController().signal);
 globalThis.fetch = real_fetch;
-check(
-  "loaded up to the last bucket that is wholly in the database",
-  h.newest_s === 1000,
-  h.newest_s,
-);
+check("loaded up to the last bucket that is wholly in the database", h.newest_s === 1000, h.newest_s);
 let view = h.buckets();
 check(
   "a bucket with a gap was observed for less",
@@ -193,34 +170,16 @@ check(
   view,
 );
 let total = h.sums(() => "all").get("all").total;
-check(
-  "the unfinished bucket is left to the stream",
-  total.value === 10 + 20 + 30 + 40 + 50,
-  total,
-);
+check("the unfinished bucket is left to the stream", total.value === 10 + 20 + 30 + 40 + 50, total);
 // (3/1.96)^2 + (4/1.96)^2, whose half width is 5
-check(
-  "errors add up as squares",
-  Math.abs(Math.sqrt(total.variance) * 1.96 - 5) < 1e-12,
-  total,
-);
+check("errors add up as squares", Math.abs(Math.sqrt(total.variance) * 1.96 - 5) < 1e-12, total);
 check(
   "no seconds are missing",
-  [1000, 1001, 1002].every((s) =>
-    h.take(
-      tick(
-        s,
-        row(100),
-        row(7, { direction: "out" }),
-        row(1000, { experiment_id: 0, activity_id: 0 }),
-      ),
-    ),
+  [1000, 1001, 1002].every(s =>
+    h.take(tick(s, row(100), row(7, { direction: "out" }), row(1000, { experiment_id: 0, activity_id: 0 }))),
   ),
 );
-check(
-  "a tick that was there already changes nothing",
-  h.take(tick(1001, row(1e9))),
-);
+check("a tick that was there already changes nothing", h.take(tick(1001, row(1e9))));
 view = h.buckets();
 check(
   "the newest bucket has the seconds seen so far",
@@ -230,13 +189,13 @@ check(
 const layers = h.layers(view.starts);
 check(
   "layers in their fixed order: experiments, then untagged",
-  JSON.stringify(layers.map((l) => l.id)) === '["3 14","0 0"]',
-  layers.map((l) => l.id),
+  JSON.stringify(layers.map(l => l.id)) === '["3 14","0 0"]',
+  layers.map(l => l.id),
 );
 check(
   "directions are put together in the picture, and apart in the sums",
   layers[0].points.at(view.starts.length - 1).value === 321 &&
-    h.sums((k) => `${k.experiment_id} ${k.direction}`).get("3 out").total.value === 21,
+    h.sums(k => `${k.experiment_id} ${k.direction}`).get("3 out").total.value === 21,
   layers[0].points.at(view.starts.length - 1),
 );
 check(
@@ -247,29 +206,22 @@ check(
 check("missing seconds are told", h.take(tick(1013, row(5))) === false);
 check(
   "and become a gap",
-  JSON.stringify(h.gaps.at(-1)) ===
-    '{"from_s":1003,"to_s":1013,"reason":"no data received"}',
+  JSON.stringify(h.gaps.at(-1)) === '{"from_s":1003,"to_s":1013,"reason":"no data received"}',
   h.gaps,
 );
 view = h.buckets();
-check(
-  "time passes over them",
-  JSON.stringify(view.covered_s.slice(-2)) === "[3,1]",
-  view,
-);
+check("time passes over them", JSON.stringify(view.covered_s.slice(-2)) === "[3,1]", view);
 for (let s = 1014; s < 1200; s++) h.take(tick(s, row(1)));
 view = h.buckets();
-total = h.sums((k) => k.direction).get("in").total;
+total = h.sums(k => k.direction).get("in").total;
 check(
   "what is older than the range is gone",
-  total.value === 60 &&
-    view.covered_s.reduce((a, b) => a + b) === 60 &&
-    h.gaps.length === 0,
+  total.value === 60 && view.covered_s.reduce((a, b) => a + b) === 60 && h.gaps.length === 0,
   { total, view, gaps: h.gaps },
 );
 // --- noise: by hand, over 100 code points ------------------------------------------------------------------
 const { measureNoise } = await bundle("noise.ts");
-const coverage = (mean) => ({
+const coverage = mean => ({
   noise: { floor_bytes_per_code_point: mean, unregistered_code_points: 100 },
 });
 const code = (bytes, samples) => ({
@@ -288,21 +240,14 @@ const rest = (bytes, samples) => ({ key: {}, rest: true, bytes, samples });
 const near = (a, b) => Math.abs(a - b) < 1e-9 * b;
 check(
   "one flow of 1000 bytes: the mean is 10, the deviation sqrt(1000^2 / 100 - 10^2)",
-  near(
-    measureNoise(coverage(10), { rows: [code(1000, 5)] }).deviation_bytes,
-    Math.sqrt(9900),
-  ),
+  near(measureNoise(coverage(10), { rows: [code(1000, 5)] }).deviation_bytes, Math.sqrt(9900)),
 );
 check(
   "200 samples of 10 bytes all over the place: Poisson, sqrt(20 * 10)",
   near(
-    measureNoise(coverage(20), { rows: [folded(1500, 150), rest(500, 50)] })
-      .deviation_bytes,
+    measureNoise(coverage(20), { rows: [folded(1500, 150), rest(500, 50)] }).deviation_bytes,
     Math.sqrt(200),
   ),
 );
-check(
-  "nothing unregistered: no noise",
-  measureNoise(coverage(0), { rows: [] }).deviation_bytes === 0,
-);
+check("nothing unregistered: no noise", measureNoise(coverage(0), { rows: [] }).deviation_bytes === 0);
 finish();

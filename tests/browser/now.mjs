@@ -11,18 +11,13 @@ const TRANSFER_MAX_BYTES = 150_000;
 const SAMPLES_PER_S = 2000;
 const work = process.argv[2] ?? "/tmp";
 const observer = await Observer.open(work);
-check(
-  "the observer starts",
-  await observer.start(),
-  readFileSync(observer.log, "utf8"),
-);
+check("the observer starts", await observer.start(), readFileSync(observer.log, "utf8"));
 const browser = await Browser.open();
 const page = await browser.page(observer.origin);
 const { watch } = page;
 const live = () => page.locator("html").getAttribute("data-live");
-const chart = (name) =>
-  page.locator(".chart").getAttribute(`data-${name}`).then(Number);
-const picture = (name) => page.screenshot({ path: join(work, `${name}.png`) });
+const chart = name => page.locator(".chart").getAttribute(`data-${name}`).then(Number);
+const picture = name => page.screenshot({ path: join(work, `${name}.png`) });
 
 // --- nothing yet ------------------------------------------------------------------------------------
 await page.goto(observer.origin);
@@ -30,13 +25,10 @@ check(
   "without traffic the page teaches three ways to feed it",
   await until(5, async () => (await page.locator(".recipe pre").count()) === 3),
 );
-const recipes = (await page.locator(".recipe pre").allTextContents()).join(
-  "\n",
-);
+const recipes = (await page.locator(".recipe pre").allTextContents()).join("\n");
 check(
   "the recipes name the ports of this observer",
-  recipes.includes(`${observer.sflow}`) &&
-    recipes.includes(`${observer.firefly}`),
+  recipes.includes(`${observer.sflow}`) && recipes.includes(`${observer.firefly}`),
   recipes,
 );
 await picture("empty");
@@ -54,43 +46,27 @@ check(
   `the chart shows stacked data within 10 s of the first sample (${((Date.now() - fed_ms) / 1000).toFixed(1)} s)`,
   drawn,
 );
-check(
-  "the badge says live",
-  await until(5, async () => (await live()) === "live"),
-);
+check("the badge says live", await until(5, async () => (await live()) === "live"));
 check(
   "fireflies are counted a second",
-  await until(
-    20,
-    async () =>
-      (await page
-        .locator("[data-tile=fireflies]")
-        .getAttribute("data-value")) >= 1,
-  ),
+  await until(20, async () => (await page.locator("[data-tile=fireflies]").getAttribute("data-value")) >= 1),
 );
 const newest_s = await chart("newest"),
   total = await chart("total");
 check(
   "the newest second moves and the total grows with it, without a reload",
-  await until(
-    5,
-    async () =>
-      (await chart("newest")) >= newest_s + 2 && (await chart("total")) > total,
-  ),
+  await until(5, async () => (await chart("newest")) >= newest_s + 2 && (await chart("total")) > total),
 );
 check(
   "coloured areas are on the canvas",
   await page.evaluate(() => {
     const canvas = document.querySelector(".chart canvas");
-    const { data } = canvas
-      .getContext("2d")
-      .getImageData(0, 0, canvas.width, canvas.height);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     const seen = new Set();
-    for (let i = 0; i < data.length; i += 4)
-      seen.add(`${data[i]},${data[i + 1]},${data[i + 2]}`);
+    for (let i = 0; i < data.length; i += 4) seen.add(`${data[i]},${data[i + 1]},${data[i + 2]}`);
     const strong = [...seen]
-      .map((c) => c.split(",").map(Number))
-      .filter((c) => Math.max(...c) - Math.min(...c) > 60);
+      .map(c => c.split(",").map(Number))
+      .filter(c => Math.max(...c) - Math.min(...c) > 60);
     return strong.length > 5;
   }),
 );
@@ -103,35 +79,19 @@ const pageTags = async () =>
   Object.fromEntries(
     await page
       .locator(".tags tbody tr")
-      .evaluateAll((rows) =>
-        rows.map((r) => [
-          `${r.dataset.experiment} ${r.dataset.activity}`,
-          Number(r.dataset.value),
-        ]),
+      .evaluateAll(rows =>
+        rows.map(r => [`${r.dataset.experiment} ${r.dataset.activity}`, Number(r.dataset.value)]),
       ),
   );
 const sumBy = (rows, key) =>
-  rows.reduce(
-    (sums, r) => ({ ...sums, [key(r)]: (sums[key(r)] ?? 0) + r.bytes }),
-    {},
-  );
-const sorted = (o) => JSON.stringify(Object.entries(o).sort());
-const truth = Object.fromEntries(
-  traffic.by(([experiment, activity]) => `${experiment} ${activity}`),
-);
+  rows.reduce((sums, r) => ({ ...sums, [key(r)]: (sums[key(r)] ?? 0) + r.bytes }), {});
+const sorted = o => JSON.stringify(Object.entries(o).sort());
+const truth = Object.fromEntries(traffic.by(([experiment, activity]) => `${experiment} ${activity}`));
 const api = async () =>
-  sumBy(
-    (await observer.ask("/api/v1/top?group=experiment,activity,grade&from=-1h"))
-      .rows,
-    ({ key }) =>
-      key.grade === "unregistered"
-        ? "-1 -1"
-        : `${key.experiment_id} ${key.activity_id}`,
+  sumBy((await observer.ask("/api/v1/top?group=experiment,activity,grade&from=-1h")).rows, ({ key }) =>
+    key.grade === "unregistered" ? "-1 -1" : `${key.experiment_id} ${key.activity_id}`,
   );
-const settled = await until(
-  15,
-  async () => sorted(await api()) === sorted(truth),
-);
+const settled = await until(15, async () => sorted(await api()) === sorted(truth));
 check("what the API says of each tag is the truth, to the byte", settled, {
   api: await api(),
   truth,
@@ -147,13 +107,11 @@ check(
 );
 
 const inputs = (await observer.ask("/api/v1/sources")).sources;
-const accepted = (kind) =>
-  inputs.filter((s) => s.kind === kind).reduce((sum, s) => sum + s.accepted, 0);
+const accepted = kind => inputs.filter(s => s.kind === kind).reduce((sum, s) => sum + s.accepted, 0);
 check(
   `every one of ${traffic.fireflies} fireflies and every sample was accepted`,
   accepted("firefly_input") === traffic.fireflies &&
-    accepted("sflow_agent") ===
-      [...traffic.truth.values()].reduce((sum, t) => sum + t.samples, 0),
+    accepted("sflow_agent") === [...traffic.truth.values()].reduce((sum, t) => sum + t.samples, 0),
   inputs,
 );
 
@@ -161,11 +119,7 @@ const grades = Object.fromEntries(traffic.by(([, , grade]) => grade));
 const pageGrades = () =>
   page
     .locator(".coverage tbody tr")
-    .evaluateAll((rows) =>
-      Object.fromEntries(
-        rows.map((r) => [r.dataset.grade, Number(r.dataset.bytes)]),
-      ),
-    );
+    .evaluateAll(rows => Object.fromEntries(rows.map(r => [r.dataset.grade, Number(r.dataset.bytes)])));
 check(
   "coverage by grade is the truth, to the byte",
   await until(15, async () => sorted(await pageGrades()) === sorted(grades)),
@@ -198,31 +152,17 @@ const [from] = (await page.locator(".tip strong").textContent()).split(" ");
 const hovered = Object.fromEntries(
   await page
     .locator(".tip tr[data-tag]")
-    .evaluateAll((rows) =>
-      rows.map((r) => [r.dataset.tag, Number(r.dataset.value)]),
-    ),
+    .evaluateAll(rows => rows.map(r => [r.dataset.tag, Number(r.dataset.value)])),
 );
-const series = await observer.ask(
-  "/api/v1/series?step=10s&group=experiment,activity,grade&from=-1h",
-);
+const series = await observer.ask("/api/v1/series?step=10s&group=experiment,activity,grade&from=-1h");
 const bucket = series.series[0].bytes.findIndex(
-  (_, i) =>
-    new Date(Date.parse(series.from) + i * 10_000)
-      .toISOString()
-      .slice(11, 19) === from,
+  (_, i) => new Date(Date.parse(series.from) + i * 10_000).toISOString().slice(11, 19) === from,
 );
 const asked = sumBy(
-  series.series
-    .map((s) => ({ key: s.key, bytes: s.bytes[bucket] }))
-    .filter((r) => r.bytes),
-  ({ key }) =>
-    key.grade === "unregistered"
-      ? "-1 -1"
-      : `${key.experiment_id} ${key.activity_id}`,
+  series.series.map(s => ({ key: s.key, bytes: s.bytes[bucket] })).filter(r => r.bytes),
+  ({ key }) => (key.grade === "unregistered" ? "-1 -1" : `${key.experiment_id} ${key.activity_id}`),
 );
-const hovered_sum = Number(
-  await page.locator(".tip tr.sum").getAttribute("data-value"),
-);
+const hovered_sum = Number(await page.locator(".tip tr.sum").getAttribute("data-value"));
 check(
   `the bucket of ${from} read out by keyboard is the API's, layer by layer and in all`,
   Object.keys(hovered).length >= 10 &&
@@ -263,18 +203,14 @@ check(
   "and comes back from it",
   (await until(10, async () => (await chart("layers")) > 0)) &&
     (await page.locator("#source").inputValue()) === "sflow:192.0.2.252" &&
-    (await page
-      .locator(".chip[data-head='2']")
-      .getAttribute("data-hidden")) === "",
+    (await page.locator(".chip[data-head='2']").getAttribute("data-hidden")) === "",
 );
 await page.selectOption("#range", "5m");
 await page.goBack();
 check(
   "the back button takes one choice back",
-  (await until(
-    5,
-    async () => (await page.locator("#range").inputValue()) === "1h",
-  )) && (await page.locator("#source").inputValue()) === "sflow:192.0.2.252",
+  (await until(5, async () => (await page.locator("#range").inputValue()) === "1h")) &&
+    (await page.locator("#source").inputValue()) === "sflow:192.0.2.252",
 );
 check("no hint with one source", await page.locator(".hint").isHidden());
 await page.goto(observer.origin);
@@ -286,34 +222,19 @@ const frozen_s = await chart("newest");
 await sleep(2500);
 check(
   "p freezes the picture",
-  (await chart("newest")) === frozen_s &&
-    (await page.locator(".badge").textContent()) === "Paused",
+  (await chart("newest")) === frozen_s && (await page.locator(".badge").textContent()) === "Paused",
 );
 await page.locator("body").press("p");
-check(
-  "and p again goes on",
-  await until(4, async () => (await chart("newest")) > frozen_s),
-);
+check("and p again goes on", await until(4, async () => (await chart("newest")) > frozen_s));
 await page.emulateMedia({ colorScheme: "dark" });
 check(
   "the theme follows the system",
-  await until(
-    3,
-    async () =>
-      (await page.locator("html").getAttribute("data-theme")) === "dark",
-  ),
+  await until(3, async () => (await page.locator("html").getAttribute("data-theme")) === "dark"),
 );
 await page.emulateMedia({ colorScheme: "light" });
-await until(
-  3,
-  async () =>
-    (await page.locator("html").getAttribute("data-theme")) === "light",
-);
+await until(3, async () => (await page.locator("html").getAttribute("data-theme")) === "light");
 await page.locator("body").press("t");
-check(
-  "t changes the theme",
-  (await page.locator("html").getAttribute("data-theme")) === "dark",
-);
+check("t changes the theme", (await page.locator("html").getAttribute("data-theme")) === "dark");
 await page.locator("body").press("t");
 await page.locator("body").press("t");
 
@@ -331,34 +252,20 @@ await page.setViewportSize({ width: 1280, height: 800 });
 await page.goto(`${observer.origin}/health`);
 check(
   "the health page has a row per input and balanced books",
-  (await until(
-    5,
-    async () => (await page.locator("tr[data-source]").count()) >= 5,
-  )) &&
-    (await page.locator("#inputs .sentence").textContent()).startsWith(
-      "For every input",
-    ),
+  (await until(5, async () => (await page.locator("tr[data-source]").count()) >= 5)) &&
+    (await page.locator("#inputs .sentence").textContent()).startsWith("For every input"),
 );
 
 // --- it goes, it comes back ------------------------------------------------------------------------------
 await page.goto(observer.origin);
 await until(10, async () => (await live()) === "live");
 const failed_before = watch.failed.length;
-check(
-  "no request failed while the observer ran",
-  failed_before === 0,
-  watch.failed,
-);
+check("no request failed while the observer ran", failed_before === 0, watch.failed);
 check("the observer ends with 0", (await observer.stop()) === 0);
-check(
-  "5 s later the page is marked stale",
-  await until(9, async () => (await live()) === "stale"),
-);
+check("5 s later the page is marked stale", await until(9, async () => (await live()) === "stale"));
 check(
   "with the time of the last data and the zone",
-  /last data \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ s ago/.test(
-    await page.locator(".since").textContent(),
-  ),
+  /last data \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ s ago/.test(await page.locator(".since").textContent()),
   await page.locator(".since").textContent(),
 );
 check(
@@ -368,33 +275,24 @@ check(
 await picture("stale");
 const last_s = await chart("newest");
 const continued = [];
-page.on("request", (r) => {
-  if (r.url().endsWith("/stream"))
-    continued.push(Number(r.headers()["last-event-id"]));
+page.on("request", r => {
+  if (r.url().endsWith("/stream")) continued.push(Number(r.headers()["last-event-id"]));
 });
-check(
-  "the observer starts again",
-  await observer.start(),
-  readFileSync(observer.log, "utf8"),
-);
+check("the observer starts again", await observer.start(), readFileSync(observer.log, "utf8"));
 check(
   "the page comes back to life by itself",
-  await until(
-    15,
-    async () => (await live()) === "live" && (await chart("newest")) > last_s,
-  ),
+  await until(15, async () => (await live()) === "live" && (await chart("newest")) > last_s),
 );
-check(
-  "it asked for the seconds after the last one it had",
-  continued[0] === last_s - 1,
-  { continued, last_s },
-);
+check("it asked for the seconds after the last one it had", continued[0] === last_s - 1, {
+  continued,
+  last_s,
+});
 await sleep(5000);
 await picture("back");
 const gap = (await observer.ask("/api/v1/series?from=-5m&step=10s")).gaps;
 check(
   "the time in between is a gap, with its reason",
-  gap.some((g) => g.reason === "not running"),
+  gap.some(g => g.reason === "not running"),
   gap,
 );
 await second.stop();
@@ -402,13 +300,9 @@ await second.stop();
 // --- what the browser had to say ---------------------------------------------------------------------------
 check("no request to any other host", !watch.foreign.length, watch.foreign);
 check("no report of the content security policy", !watch.csp.length, watch.csp);
-check(
-  "no error on the console, no exception",
-  !watch.errors.length,
-  watch.errors,
-);
+check("no error on the console, no exception", !watch.errors.length, watch.errors);
 const sizes = await Promise.all(
-  ["/", "/app.js", "/app.css", "/favicon.svg", "/map.json"].map(async (path) => {
+  ["/", "/app.js", "/app.css", "/favicon.svg", "/map.json"].map(async path => {
     const response = await fetch(observer.origin + path, {
       headers: { "accept-encoding": "gzip" },
     });

@@ -8,19 +8,18 @@ import { join } from "node:path";
 import { until } from "./browser.mjs";
 
 const running = new Set();
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
-for (const signal of ["SIGINT", "SIGTERM"])
-  process.on(signal, () => process.exit(130));
+process.on("exit", () => running.forEach(child => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 const freeTcp = () =>
-  new Promise((done) => {
+  new Promise(done => {
     const server = net.createServer().listen(0, "127.0.0.1", () => {
       const { port } = server.address();
       server.close(() => done(port));
     });
   });
 const freeUdp = () =>
-  new Promise((done) => {
+  new Promise(done => {
     const socket = dgram.createSocket("udp4").bind(0, "127.0.0.1", () => {
       const { port } = socket.address();
       socket.close(() => done(port));
@@ -57,8 +56,8 @@ registry: {refresh: 0, cache: ""}
       { stdio: ["ignore", log, log] },
     ));
     running.add(child);
-    this.gone = new Promise((done) =>
-      child.on("exit", (code) => {
+    this.gone = new Promise(done =>
+      child.on("exit", code => {
         running.delete(child);
         done(code);
       }),
@@ -73,8 +72,7 @@ registry: {refresh: 0, cache: ""}
 
   async ask(path) {
     const response = await fetch(`${this.origin}${path}`);
-    if (!response.ok)
-      throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response.json();
   }
 }

@@ -25,7 +25,10 @@ const browser = await Browser.open();
 const page = await browser.page(observer.origin);
 const { watch } = page;
 const refused = [];
-page.on("response", r => r.status() >= 400 && /v1\/(series|top|coverage|health|decode)/.test(r.url()) && refused.push(r.url()));
+page.on(
+  "response",
+  r => r.status() >= 400 && /v1\/(series|top|coverage|health|decode)/.test(r.url()) && refused.push(r.url()),
+);
 const chart = name => page.locator(".chart").first().getAttribute(`data-${name}`).then(Number);
 const param = name => new URL(page.url()).searchParams.get(name);
 const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.tagName);
@@ -44,7 +47,9 @@ for (let i = 0; i < 4 && !(best[0] <= paint_max && best[1] <= chart_max); i++) {
   await open("/");
   await until(10, async () => (await chart("layers")) >= 8);
   const chart_ms = Date.now() - asked_ms;
-  const paint_ms = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+  const paint_ms = await page.evaluate(
+    () => performance.getEntriesByName("first-contentful-paint")[0].startTime,
+  );
   best = [Math.min(best[0], paint_ms), Math.min(best[1], chart_ms)];
 }
 check(
@@ -60,7 +65,10 @@ for (const [i, name] of PAGES.entries()) {
 }
 check("the digit keys show the nine pages", new URL(page.url()).pathname === "/help");
 await page.goBack();
-check("and the back button goes back", await until(3, async () => new URL(page.url()).pathname === "/decode"));
+check(
+  "and the back button goes back",
+  await until(3, async () => new URL(page.url()).pathname === "/decode"),
+);
 await page.keyboard.press("?");
 check("? shows the keys", await page.locator("dialog.keys").isVisible());
 await page.keyboard.press("Escape");
@@ -77,7 +85,11 @@ await page.keyboard.press("/");
 check("/ goes to the filter", (await focused()) === "filter");
 await page.keyboard.type("exp");
 const offered = () => page.locator("#filter-options li:visible > span:first-child").allTextContents();
-check("a dimension is completed", await until(3, async () => (await offered()).join() === "experiment"), await offered());
+check(
+  "a dimension is completed",
+  await until(3, async () => (await offered()).join() === "experiment"),
+  await offered(),
+);
 await page.keyboard.press("ArrowDown");
 await page.keyboard.press("Enter");
 check(
@@ -89,7 +101,9 @@ await page.keyboard.type("cmz");
 await page.keyboard.press("Enter");
 check(
   "what the observer does not know is refused, at its place",
-  (await until(3, async () => /there is no experiment 'cmz'.*character 12/i.test(await page.locator("#filter-problem").textContent()))) &&
+  (await until(3, async () =>
+    /there is no experiment 'cmz'.*character 12/i.test(await page.locator("#filter-problem").textContent()),
+  )) &&
     (await page.locator(".filter-place").isVisible()) &&
     param("filter") === null,
   await page.locator("#filter-problem").textContent(),
@@ -110,10 +124,17 @@ await page.keyboard.type("ana");
 await page.keyboard.press("ArrowDown");
 await page.keyboard.press("Enter");
 const typed = await page.locator("#filter").inputValue();
-check("values with blanks are quoted", /activity="Analysis Input" $/.test(typed) || /activity="[^"]+" $/.test(typed), typed);
+check(
+  "values with blanks are quoted",
+  /activity="Analysis Input" $/.test(typed) || /activity="[^"]+" $/.test(typed),
+  typed,
+);
 await page.locator("#filter").fill("experiment=cms and family=6");
 await page.keyboard.press("Enter");
-check("Enter applies it, into the address", await until(3, () => param("filter") === "experiment=cms and family=6"));
+check(
+  "Enter applies it, into the address",
+  await until(3, () => param("filter") === "experiment=cms and family=6"),
+);
 const filtered = async () => {
   const { rows } = await observer.ask("/api/v1/top?group=&from=-1h&filter=experiment%3Dcms+and+family%3D6");
   return rows[0]?.bytes ?? 0;
@@ -136,7 +157,10 @@ await page.locator(".chip[data-head='3']").click();
 check("and another click takes it back", await until(3, () => param("filter") === null));
 await until(5, async () => (await page.locator(".chip").count()) >= 8);
 await page.locator(".chip[data-head='0']").click({ modifiers: ["Shift"] });
-check("shift-click leaves only this in the picture", await until(3, async () => (await chart("layers")) === 1));
+check(
+  "shift-click leaves only this in the picture",
+  await until(3, async () => (await chart("layers")) === 1),
+);
 await page.goBack();
 check("the back button brings all back", await until(3, async () => (await chart("layers")) >= 8));
 await page.locator(".chip[data-head='2']").focus();
@@ -158,10 +182,16 @@ for (const name of PAGES) {
     while ((await page.locator("html").getAttribute("data-theme")) !== theme) await page.keyboard.press("t");
     await sleep(150);
     await page.evaluate(axe);
-    const run = theme === "light" ? ["wcag2a", "wcag2aa", "wcag21aa"] : { type: "rule", values: ["color-contrast"] };
+    const run =
+      theme === "light" ? ["wcag2a", "wcag2aa", "wcag21aa"] : { type: "rule", values: ["color-contrast"] };
     const { violations } = await page.evaluate(runOnly => window.axe.run({ runOnly }), run);
     for (const v of violations.filter(v => v.impact === "serious" || v.impact === "critical"))
-      found.push(`${theme}: ${v.id}: ${v.help}\n${v.nodes.slice(0, 5).map(n => n.html).join("\n")}`);
+      found.push(
+        `${theme}: ${v.id}: ${v.help}\n${v.nodes
+          .slice(0, 5)
+          .map(n => n.html)
+          .join("\n")}`,
+      );
   }
   await page.keyboard.press("t"); // light again
   for (const width of [360, 640]) {
@@ -175,11 +205,16 @@ for (const name of PAGES) {
         .map(e => `${e.tagName}.${e.className}`)
         .slice(0, 9);
     }, width);
-    if (await page.evaluate(w => document.documentElement.scrollWidth > w, width)) found.push(`${width} px: ${out.join(" ")}`);
+    if (await page.evaluate(w => document.documentElement.scrollWidth > w, width))
+      found.push(`${width} px: ${out.join(" ")}`);
   }
   await page.screenshot({ path: join(work, `${name || "now"}-640.png`) });
   await page.setViewportSize({ width: 1280, height: 800 });
-  check(`axe and the eye find nothing serious on /${name}: three themes, 360 px, 200 %`, !found.length, found.join("\n"));
+  check(
+    `axe and the eye find nothing serious on /${name}: three themes, 360 px, 200 %`,
+    !found.length,
+    found.join("\n"),
+  );
 }
 
 // --- by keyboard alone --------------------------------------------------------------------------------------------
@@ -195,7 +230,12 @@ for (let i = 0; i < 90; i++) {
     const outline = getComputedStyle(e);
     return {
       name: `${e.tagName}#${e.id}.${e.className}`,
-      seen: box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < innerHeight && outline.outlineStyle !== "none",
+      seen:
+        box.width > 0 &&
+        box.height > 0 &&
+        box.bottom > 0 &&
+        box.top < innerHeight &&
+        outline.outlineStyle !== "none",
     };
   });
   if (!at) break;
@@ -211,12 +251,16 @@ check(
 // --- a panel's menu ---------------------------------------------------------------------------------------------
 await page.locator("#coverage .panel-menu > button").focus();
 await page.keyboard.press("Enter");
-check("the menu opens on its first entry", (await page.evaluate(() => document.activeElement.textContent)) === "CSV");
+check(
+  "the menu opens on its first entry",
+  (await page.evaluate(() => document.activeElement.textContent)) === "CSV",
+);
 const [csv] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
 const coverage_csv = readFileSync(await csv.path(), "utf8");
 check(
   "CSV: a line per grade, in bytes",
-  /^grade,bytes,error_bytes,share\r\n/.test(coverage_csv) && /\r\nregistered,\d+,\d+,0\.\d+\r\n/.test(coverage_csv),
+  /^grade,bytes,error_bytes,share\r\n/.test(coverage_csv) &&
+    /\r\nregistered,\d+,\d+,0\.\d+\r\n/.test(coverage_csv),
   coverage_csv,
 );
 check(
@@ -251,7 +295,9 @@ check("its total is the API's, to the byte", (await chart("total")) === top.rows
   api: top.rows[0].bytes,
 });
 const tableOf = () =>
-  page.locator("#totals tbody tr").evaluateAll(rows => Object.fromEntries(rows.map(r => [r.dataset.tag, Number(r.dataset.value)])));
+  page
+    .locator("#totals tbody tr")
+    .evaluateAll(rows => Object.fromEntries(rows.map(r => [r.dataset.tag, Number(r.dataset.value)])));
 for (const [group, key] of [
   ["grade", k => k.grade],
   ["family", k => String(k.family)],
@@ -260,27 +306,40 @@ for (const [group, key] of [
 ]) {
   await page.selectOption("#group", group);
   if (!key) {
-    check("IPv4 and IPv6 of each experiment", await until(3, async () => "3 6" in (await tableOf()) && "0 4" in (await tableOf())), await tableOf());
+    check(
+      "IPv4 and IPv6 of each experiment",
+      await until(3, async () => "3 6" in (await tableOf()) && "0 4" in (await tableOf())),
+      await tableOf(),
+    );
     continue;
   }
   const { rows } = await observer.ask(`/api/v1/top?from=${from}&to=${to}&step=10s&group=${group}`);
   const expected = Object.fromEntries(rows.map(r => [key(r.key), r.bytes]));
   const sorted = o => JSON.stringify(Object.entries(o).sort());
-  check(`by ${group}: the API's numbers`, await until(4, async () => sorted(await tableOf()) === sorted(expected)), {
-    page: await tableOf(),
-    api: expected,
-  });
+  check(
+    `by ${group}: the API's numbers`,
+    await until(4, async () => sorted(await tableOf()) === sorted(expected)),
+    {
+      page: await tableOf(),
+      api: expected,
+    },
+  );
 }
 await page.locator("[data-shape=share]").click();
 check("shares are drawn, in the address", param("shape") === "share");
 await page.locator("[data-shape=lines]").click();
 await page.locator(".chart").first().focus();
-for (let i = 0; i < 30 && (await page.locator(".tip tr[data-tag]").count()) < 2; i++) await page.keyboard.press("ArrowLeft");
+for (let i = 0; i < 30 && (await page.locator(".tip tr[data-tag]").count()) < 2; i++)
+  await page.keyboard.press("ArrowLeft");
 const at = (await page.locator(".tip strong").first().textContent()).slice(0, 8);
 const series = await observer.ask(`/api/v1/series?from=${from}&to=${to}&group=direction`);
-const bucket = series.series[0].bytes.findIndex((_, i) => new Date(Date.parse(series.from) + i * series.step_s * 1000).toISOString().slice(11, 19) === at);
+const bucket = series.series[0].bytes.findIndex(
+  (_, i) => new Date(Date.parse(series.from) + i * series.step_s * 1000).toISOString().slice(11, 19) === at,
+);
 const tip = Object.fromEntries(
-  await page.locator(".tip:visible tr[data-tag]").evaluateAll(rows => rows.map(r => [r.dataset.tag, Number(r.dataset.value)])),
+  await page
+    .locator(".tip:visible tr[data-tag]")
+    .evaluateAll(rows => rows.map(r => [r.dataset.tag, Number(r.dataset.value)])),
 );
 check(
   `the bucket of ${at} read out is the API's`,
@@ -290,7 +349,9 @@ check(
 check(
   "the other chart points at the same time",
   await page.evaluate(() => {
-    const [a, b] = [...document.querySelectorAll(".u-cursor-x")].map(e => e.getBoundingClientRect().left - e.closest(".u-over").getBoundingClientRect().left);
+    const [a, b] = [...document.querySelectorAll(".u-cursor-x")].map(
+      e => e.getBoundingClientRect().left - e.closest(".u-over").getBoundingClientRect().left,
+    );
     const [v, w] = [...document.querySelectorAll(".u-over")].map(e => e.getBoundingClientRect().width);
     return a > 0 && Math.abs(a / v - b / w) < 0.01;
   }),
@@ -300,17 +361,29 @@ await page.mouse.move(box.x + box.width * 0.9, box.y + 50);
 await page.mouse.down();
 await page.mouse.move(box.x + box.width * 0.97, box.y + 60, { steps: 4 });
 await page.mouse.up();
-check("dragging zooms: the range in the address is shorter", await until(3, () => {
-  const [a, b] = (param("range") ?? "/").split("/").map(Date.parse);
-  return b - a > 20_000 && b - a < 120_000;
-}), page.url());
+check(
+  "dragging zooms: the range in the address is shorter",
+  await until(3, () => {
+    const [a, b] = (param("range") ?? "/").split("/").map(Date.parse);
+    return b - a > 20_000 && b - a < 120_000;
+  }),
+  page.url(),
+);
 await page.goBack();
 await page.locator("button", { hasText: "Note" }).click();
 await page.locator("#note-words").fill("data challenge");
 await page.keyboard.press("Enter");
-check("a note is in the address and on the page", (await until(3, () => / data challenge$/.test(param("notes") ?? ""))) && (await page.locator(".notes li").count()) === 1, page.url());
+check(
+  "a note is in the address and on the page",
+  (await until(3, () => / data challenge$/.test(param("notes") ?? ""))) &&
+    (await page.locator(".notes li").count()) === 1,
+  page.url(),
+);
 await page.locator("#compare").check();
-check("the period before is compared", await until(4, async () => /period before/.test(await page.locator("#history .sentence").textContent())));
+check(
+  "the period before is compared",
+  await until(4, async () => /period before/.test(await page.locator("#history .sentence").textContent())),
+);
 await page.locator("body").press("l");
 check("l returns to the live range", await until(3, () => param("range") === null));
 
@@ -318,7 +391,11 @@ check("l returns to the live range", await until(3, () => param("range") === nul
 check("no request to any other host", !watch.foreign.length, watch.foreign);
 check("no report of the content security policy", !watch.csp.length, watch.csp);
 check("no error on the console, no exception", !watch.errors.length, watch.errors);
-check("the only refused questions were those with the wrong filter", refused.length === 1 && refused[0].includes("cmz"), refused);
+check(
+  "the only refused questions were those with the wrong filter",
+  refused.length === 1 && refused[0].includes("cmz"),
+  refused,
+);
 await browser.close();
 await observer.stop();
 finish();

@@ -34,7 +34,13 @@ same(
   [...new URLSearchParams(v.pageAddress("/flows", whole).slice("/flows".length)).keys()].sort(),
   ["filter", "range", "unit", "v", "zone"],
 );
-same("15m is a live range of 900 s", v.parseRange("15m"), { text: "15m", from: "-15m", to: "now", span_s: 900, live: true });
+same("15m is a live range of 900 s", v.parseRange("15m"), {
+  text: "15m",
+  from: "-15m",
+  to: "now",
+  span_s: 900,
+  live: true,
+});
 for (const bad of ["", "0m", "5x", "1h/2h", "2026-01-10T09:00:00Z/2026-01-10T08:00:00Z", "a/b"])
   check(`no range: "${bad}"`, v.parseRange(bad) === null);
 same("words of a range", v.rangeWords(v.parseRange("7d")), "last 7 days");
@@ -48,7 +54,16 @@ for (const [text, shape] of [
   ["NOT experiment=cms OR experiment!=atlas", "or"],
 ])
   same(`read: ${text}`, f.parseFilter(text)?.op, shape);
-for (const text of ["", "family", "family=", "family=6 and", "(family=6", "planet=mars", "family=6 grade=x", 'source="eth'])
+for (const text of [
+  "",
+  "family",
+  "family=",
+  "family=6 and",
+  "(family=6",
+  "planet=mars",
+  "family=6 grade=x",
+  'source="eth',
+])
   same(`not (yet) a filter: ${text || "nothing"}`, f.parseFilter(text), null);
 for (const [text, dim, value, expected] of [
   ["", "source", "eth1", "source=eth1"],
@@ -66,7 +81,11 @@ for (const [text, dim, value, expected] of [
 same("what a filter demands as a whole", f.condition("family=6 and source=a", "source"), "a");
 same("one of several is not demanded", f.condition("source=a or family=6", "source"), "");
 same("two filters at once", f.both("a=1 or b=2", "", "family=6"), "a=1 or b=2 and family=6"); // not a filter: left alone
-same("an or is put in parentheses", f.both("family=6 or family=4", "grade=untagged"), "(family=6 or family=4) and grade=untagged");
+same(
+  "an or is put in parentheses",
+  f.both("family=6 or family=4", "grade=untagged"),
+  "(family=6 or family=4) and grade=untagged",
+);
 for (const [text, kind, from, dim = ""] of [
   ["", "dimension", 0],
   ["fam", "dimension", 0],
@@ -83,7 +102,11 @@ for (const [text, kind, from, dim = ""] of [
   const c = f.complete(text, text.length);
   same(`what may stand at the end of "${text}"`, [c.kind, c.from, c.dim], [kind, from, dim]);
 }
-same("activities are completed for the experiment beside", f.complete("experiment=cms and activity=", 28).experiment, "cms");
+same(
+  "activities are completed for the experiment beside",
+  f.complete("experiment=cms and activity=", 28).experiment,
+  "cms",
+);
 
 // --- one stream for all pages ---------------------------------------------------------------------------------
 const opened = [];
@@ -103,10 +126,18 @@ const soon = () => new Promise(done => setTimeout(done, 30));
 await soon();
 for (const s of [100, 101, 102]) globalThis.say(s);
 await soon();
-same("the newest second is enough: nothing is asked for by number", [opened.length, opened[0] ?? "none"], [1, "none"]);
+same(
+  "the newest second is enough: nothing is asked for by number",
+  [opened.length, opened[0] ?? "none"],
+  [1, "none"],
+);
 feed.since(100);
 await soon();
-same("seconds that are kept are told again, without another question", [told, opened.length], [[100, 101, 102, 101, 102], 1]);
+same(
+  "seconds that are kept are told again, without another question",
+  [told, opened.length],
+  [[100, 101, 102, 101, 102], 1],
+);
 feed.since(40);
 await soon();
 same("older ones are asked for", opened, [undefined, "40"]);

@@ -83,7 +83,9 @@ for (const theme of ["light", "dark"]) {
     await page.screenshot({ path: file });
     for (const colours of ["96", "48", "32"])
       try {
-        execFileSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", colours, file], { stdio: "ignore" });
+        execFileSync("pngquant", ["--force", "--ext", ".png", "--speed", "1", colours, file], {
+          stdio: "ignore",
+        });
         if (statSync(file).size <= BYTES_MAX) break;
       } catch {
         break; // not installed: larger, and just as good

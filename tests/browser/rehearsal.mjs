@@ -35,7 +35,12 @@ for (const { experiment_id, activity_id, bytes } of [...truth.tags, ...truth.by_
 // the random labels are in by_chance already, one by one
 add("0 0", truth.untagged.ipv4.bytes + truth.untagged.ipv6_label_zero.bytes);
 
-await until(15, () => page.locator(".tags .fold").isVisible().then(async seen => seen && (await page.locator(".tags .fold").click(), true)));
+await until(15, () =>
+  page
+    .locator(".tags .fold")
+    .isVisible()
+    .then(async seen => seen && (await page.locator(".tags .fold").click(), true)),
+);
 const shown = async () =>
   Object.fromEntries(
     await page.locator(".tags tbody tr").evaluateAll(rows => {

@@ -48,8 +48,7 @@ function random(seed) {
 /** The 20 label bits: experiment mirrored in bits 17..9, activity in 7..2, the rest is entropy. */
 function label(experiment, activity, entropy) {
   let mirrored = 0;
-  for (let bit = 0; bit < 9; bit++)
-    if (experiment & (1 << bit)) mirrored |= 1 << (8 - bit);
+  for (let bit = 0; bit < 9; bit++) if (experiment & (1 << bit)) mirrored |= 1 << (8 - bit);
   return ((mirrored << 9) | (activity << 2) | (entropy & 0xc0103)) >>> 0;
 }
 
@@ -112,11 +111,7 @@ function draw(next) {
     };
   if (kind < 0.24 + UNREGISTERED_PER_MILLE / 1000) {
     // experiments from 15 on are in no registry, whatever the activity
-    const code = label(
-      15 + Math.floor(next() * 497),
-      Math.floor(next() * 64),
-      entropy,
-    );
+    const code = label(15 + Math.floor(next() * 497), Math.floor(next() * 64), entropy);
     return {
       bytes: frame(6, code, NO_EXTENSION, true, host),
       name: "-1 -1 unregistered",
@@ -124,33 +119,18 @@ function draw(next) {
     };
   }
   const t = Date.now() / 1000;
-  const weights = TAGS.map(
-    ([, , , , share], i) =>
-      share * (1.15 + Math.sin(t / (170 + 45 * i) + 2 * i)),
-  );
+  const weights = TAGS.map(([, , , , share], i) => share * (1.15 + Math.sin(t / (170 + 45 * i) + 2 * i)));
   let at = next() * weights.reduce((a, b) => a + b, 0);
   const i = Math.max(
     0,
-    weights.findIndex((w) => (at -= w) < 0),
+    weights.findIndex(w => (at -= w) < 0),
   );
   const [experiment, activity, carrier, direction] = TAGS[i];
   const inwards = direction === "in";
   const bytes =
     carrier === "label"
-      ? frame(
-          6,
-          label(experiment, activity, entropy),
-          NO_EXTENSION,
-          inwards,
-          host,
-        )
-      : frame(
-          carrier === "hop-by-hop" ? 0 : 60,
-          0,
-          option(experiment, activity),
-          inwards,
-          host,
-        );
+      ? frame(6, label(experiment, activity, entropy), NO_EXTENSION, inwards, host)
+      : frame(carrier === "hop-by-hop" ? 0 : 60, 0, option(experiment, activity), inwards, host);
   return {
     bytes,
     direction,
@@ -174,7 +154,7 @@ class Agent {
     head.writeUInt32BE(++this.sequence, 16);
     head.writeUInt32BE(uptime_ms >>> 0, 20);
     head.writeUInt32BE(frames.length, 24);
-    return Buffer.concat([head, ...frames.map((f) => this.sample(f))]);
+    return Buffer.concat([head, ...frames.map(f => this.sample(f))]);
   }
 
   sample(bytes) {
@@ -206,7 +186,7 @@ class Agent {
 
 /** A START or END as XRootD sends it, of a flow of the first tag. */
 function firefly(state, started_ms, port) {
-  const time = (ms) => new Date(ms).toISOString().replace("Z", "000+00:00");
+  const time = ms => new Date(ms).toISOString().replace("Z", "000+00:00");
   return (
     `<134>1 ${time(Date.now())} se.example.net xrootd - firefly-json - ` +
     JSON.stringify({
@@ -236,7 +216,7 @@ function firefly(state, started_ms, port) {
 }
 
 /** As the load of a link breathes: between 0.5 and 1. */
-const level = (t) => 0.75 + 0.17 * Math.sin(t / 410) + 0.08 * Math.sin(t / 97);
+const level = t => 0.75 + 0.17 * Math.sin(t / 410) + 0.08 * Math.sin(t / 97);
 
 /** Sends about `per_second` samples a second to 127.0.0.1:sflow_port, and a firefly START and END a
  * second to firefly_port, until stopped. */
@@ -248,17 +228,15 @@ export class Traffic {
   constructor({ sflow_port, firefly_port, per_second, seed = 1 }) {
     this.socket = dgram.createSocket("udp4");
     this.next = random(seed);
-    this.agents = AGENTS.map((a) => new Agent(a));
+    this.agents = AGENTS.map(a => new Agent(a));
     this.started_ms = this.last_ms = Date.now();
     this.owed = 0;
     this.timers = [
       setInterval(() => {
         const now_ms = Date.now();
-        this.owed +=
-          (per_second * level(now_ms / 1000) * (now_ms - this.last_ms)) / 1000;
+        this.owed += (per_second * level(now_ms / 1000) * (now_ms - this.last_ms)) / 1000;
         this.last_ms = now_ms;
-        for (; this.owed >= PER_DATAGRAM; this.owed -= PER_DATAGRAM)
-          this.sendOne(sflow_port);
+        for (; this.owed >= PER_DATAGRAM; this.owed -= PER_DATAGRAM) this.sendOne(sflow_port);
       }, 20),
       setInterval(() => {
         const port = 20000 + (this.fireflies % 10000);
@@ -275,8 +253,7 @@ export class Traffic {
 
   sendOne(port) {
     let at = this.next() * 10;
-    const agent =
-      this.agents.find((a) => (at -= a.share) < 0) ?? this.agents[0];
+    const agent = this.agents.find(a => (at -= a.share) < 0) ?? this.agents[0];
     const drawn = Array.from({ length: PER_DATAGRAM }, () => draw(this.next));
     for (const d of drawn) {
       const name = `${d.name} ${d.direction}`;
@@ -288,7 +265,7 @@ export class Traffic {
     }
     this.socket.send(
       agent.datagram(
-        drawn.map((d) => d.bytes),
+        drawn.map(d => d.bytes),
         Date.now() - this.started_ms,
       ),
       port,
@@ -308,7 +285,7 @@ export class Traffic {
 
   async stop() {
     this.timers.forEach(clearInterval);
-    await new Promise((done) => setTimeout(done, 100));
+    await new Promise(done => setTimeout(done, 100));
     this.socket.close();
   }
 }

@@ -47,11 +47,25 @@ export class Bar {
     "aria-autocomplete": "list",
     "aria-describedby": "filter-problem filter-hint",
   });
-  private readonly options = el("ul", { id: "filter-options", role: "listbox", "aria-label": "Completions", hidden: true });
-  private readonly problem = el("p", { id: "filter-problem", class: "filter-problem", role: "alert", hidden: true });
+  private readonly options = el("ul", {
+    id: "filter-options",
+    role: "listbox",
+    "aria-label": "Completions",
+    hidden: true,
+  });
+  private readonly problem = el("p", {
+    id: "filter-problem",
+    class: "filter-problem",
+    role: "alert",
+    hidden: true,
+  });
   private readonly place = el("span", { class: "filter-place", hidden: true });
   private readonly hint = el("p", { id: "filter-hint", class: "filter-hint", hidden: true });
-  private readonly clear = el("button", { type: "button", class: "bare", "aria-label": "Clear the filter", hidden: true }, "✕");
+  private readonly clear = el(
+    "button",
+    { type: "button", class: "bare", "aria-label": "Clear the filter", hidden: true },
+    "✕",
+  );
   private readonly slash = el("kbd", { "aria-hidden": "true" }, "/");
   private readonly range = el("select", { id: "range" });
   private readonly ranges = el("span", { class: "pick" }, el("label", { for: "range" }, "Range"), this.range);
@@ -133,13 +147,17 @@ export class Bar {
     const { view } = this.shell;
     this.obeys = obeys;
     if (view.filter !== this.applied || this.problem.hidden) {
-      if (view.filter !== this.applied || document.activeElement !== this.input) this.input.value = view.filter;
+      if (view.filter !== this.applied || document.activeElement !== this.input)
+        this.input.value = view.filter;
       if (view.filter && view.filter !== this.applied) void this.check(view.filter);
       else if (!view.filter) this.complain("");
       this.applied = view.filter;
     }
     this.hint.hidden = obeys.filter;
-    text(this.hint, obeys.filter ? "" : "This page is not filtered. Enter shows the traffic of the filter now.");
+    text(
+      this.hint,
+      obeys.filter ? "" : "This page is not filtered. Enter shows the traffic of the filter now.",
+    );
     this.showClear();
     this.showRanges();
   }
@@ -186,12 +204,19 @@ export class Bar {
       at = new TextDecoder().decode(before).length;
     }
     this.problem.hidden = !words;
-    text(this.problem, words.replace(/^filter: /, "").replace(/^./, c => c.toUpperCase()) + (at >= 0 ? ` (character ${at + 1})` : ""));
+    text(
+      this.problem,
+      words.replace(/^filter: /, "").replace(/^./, c => c.toUpperCase()) +
+        (at >= 0 ? ` (character ${at + 1})` : ""),
+    );
     if (!words) text(this.problem, "");
     set(this.input, { "aria-invalid": words ? "true" : null });
     this.place.hidden = at < 0;
     if (at >= 0) {
-      const length = Math.max(1, /^"(?:[^"\\]|\\.)*"?|^[^\s(),=!"]+|^./su.exec(value.slice(at))?.[0].length ?? 1);
+      const length = Math.max(
+        1,
+        /^"(?:[^"\\]|\\.)*"?|^[^\s(),=!"]+|^./su.exec(value.slice(at))?.[0].length ?? 1,
+      );
       this.place.style.left = `calc(9px + ${at}ch - ${this.input.scrollLeft}px)`;
       this.place.style.width = `${length}ch`;
     }

@@ -94,7 +94,10 @@ export class LayerChart {
     const axis: uPlot.Axis = {
       stroke: () => QUIET[this.theme],
       font: `12px ${FONT}`,
-      grid: { stroke: () => (this.theme === "light" ? "#E6E9EE" : this.theme === "dark" ? "#242A32" : "#4A4A4A"), width: 1 },
+      grid: {
+        stroke: () => (this.theme === "light" ? "#E6E9EE" : this.theme === "dark" ? "#242A32" : "#4A4A4A"),
+        width: 1,
+      },
       ticks: { show: false },
       border: { show: false },
     };
@@ -108,7 +111,12 @@ export class LayerChart {
         series: [{}, { points: { show: false }, paths: () => null }],
         scales: {
           x: { time: true, range: () => [this.data?.from_s ?? 0, this.data?.to_s ?? 1] },
-          y: { range: () => [0, this.data?.shape === "share" ? 1 : Math.max((this.drawn?.top ?? 0) * 1.06, 1e-9)] },
+          y: {
+            range: () => [
+              0,
+              this.data?.shape === "share" ? 1 : Math.max((this.drawn?.top ?? 0) * 1.06, 1e-9),
+            ],
+          },
         },
         axes: [
           {
@@ -293,7 +301,12 @@ export class LayerChart {
     if (sum && data.shape === "stack") this.drawBand(ctx, x, y, sum, drawn.error, INK[this.theme], 0.14);
   }
 
-  private drawLines(ctx: CanvasRenderingContext2D, x: number[], y: (v: number) => number, ratio: number): void {
+  private drawLines(
+    ctx: CanvasRenderingContext2D,
+    x: number[],
+    y: (v: number) => number,
+    ratio: number,
+  ): void {
     const { data, drawn } = this;
     if (!data || !drawn) return;
     const bands = data.layers.length <= BANDS_MAX && drawn.starts.length - 1 === data.starts.length;
@@ -303,12 +316,16 @@ export class LayerChart {
       if (!edge) return;
       const { colour, texture } = layer.paint(this.theme);
       if (bands) {
-        const half = edge.map((_, i) => halfWidth(layer.points.variance[i] ?? 0) / (data.covered_s[i] || Infinity));
+        const half = edge.map(
+          (_, i) => halfWidth(layer.points.variance[i] ?? 0) / (data.covered_s[i] || Infinity),
+        );
         this.drawBand(ctx, x, y, edge, half, colour, 0.18);
       }
       ctx.strokeStyle = colour;
       ctx.lineWidth = ratio * 1.75;
-      ctx.setLineDash(texture === "plain" ? [] : texture === "dots" ? [1.5 * ratio, 2.5 * ratio] : [7 * ratio, 3 * ratio]);
+      ctx.setLineDash(
+        texture === "plain" ? [] : texture === "dots" ? [1.5 * ratio, 2.5 * ratio] : [7 * ratio, 3 * ratio],
+      );
       ctx.stroke(stepped(x, edge, y));
     });
     ctx.setLineDash([]);
@@ -430,7 +447,10 @@ export class LayerChart {
     const { data } = this;
     if (!data?.starts.length || e.altKey || e.ctrlKey || e.metaKey) return;
     const last = data.starts.length - 1;
-    const first = Math.max(0, data.starts.findIndex(s => s + data.step_s > data.from_s));
+    const first = Math.max(
+      0,
+      data.starts.findIndex(s => s + data.step_s > data.from_s),
+    );
     const at = this.index() ?? last + 1;
     switch (e.key) {
       case "Escape":
@@ -506,7 +526,8 @@ export class LayerChart {
 
   private selected(): void {
     const { left, width } = this.plot.select;
-    if (width > 4 && this.zoom) this.zoom(this.plot.posToVal(left, "x"), this.plot.posToVal(left + width, "x"));
+    if (width > 4 && this.zoom)
+      this.zoom(this.plot.posToVal(left, "x"), this.plot.posToVal(left + width, "x"));
     if (width > 0) this.plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
   }
 
@@ -563,12 +584,15 @@ export class LayerChart {
     const { before } = data;
     if (before && before.covered_s[i])
       list.append(
-        el("tr", { class: "quiet" }, el("td"), el("td", {}, before.words), ...amount(before.points.at(i), before.covered_s[i])),
+        el(
+          "tr",
+          { class: "quiet" },
+          el("td"),
+          el("td", {}, before.words),
+          ...amount(before.points.at(i), before.covered_s[i]),
+        ),
       );
-    this.tip.replaceChildren(
-      el("strong", {}, spanWords(start, end)),
-      gap ? el("p", {}, gap.reason) : list,
-    );
+    this.tip.replaceChildren(el("strong", {}, spanWords(start, end)), gap ? el("p", {}, gap.reason) : list);
     const over = plot.over;
     const right = left > over.clientWidth / 2;
     this.tip.style.left = right ? "" : `${over.offsetLeft + left + 16}px`;

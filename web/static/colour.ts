@@ -44,7 +44,8 @@ export function paint(theme: Theme, experiment_id: number, activity_id: number |
     const base = PALETTE[theme][slot] ?? "#808080";
     const steps = stepsOf(theme, slot);
     p = {
-      colour: activity_id === null ? base : (steps[(activity_id * strideOf(steps.length)) % steps.length] ?? base),
+      colour:
+        activity_id === null ? base : (steps[(activity_id * strideOf(steps.length)) % steps.length] ?? base),
       texture: first_lap ? "plain" : "lines",
     };
     cache.set(id, p);

@@ -50,7 +50,8 @@ function tokens(text: string): Token[] {
     const [, quoted, torn, sign, word] = m;
     if (!raw) break;
     out.push({
-      kind: quoted !== undefined ? "quoted" : torn !== undefined ? "torn" : word !== undefined ? "word" : "sign",
+      kind:
+        quoted !== undefined ? "quoted" : torn !== undefined ? "torn" : word !== undefined ? "word" : "sign",
       text: (quoted ?? torn)?.replace(/\\(.)/gs, "$1") ?? sign ?? word ?? raw,
       from: to - raw.length,
       to,
@@ -166,9 +167,7 @@ export function dimensionsOf(text: string): Set<string> {
 // --- one condition of a longer filter -----------------------------------------------------------------
 
 export function quoted(value: string): string {
-  return /^[^\s(),=!"\\]+$/.test(value)
-    ? value
-    : `"${value.replace(/(["\\])/g, "\\$1")}"`;
+  return /^[^\s(),=!"\\]+$/.test(value) ? value : `"${value.replace(/(["\\])/g, "\\$1")}"`;
 }
 
 const conjuncts = (node: Node | null): Node[] => (node?.op === "and" ? node.parts : node ? [node] : []);
@@ -218,7 +217,8 @@ export interface Completion {
 export function complete(text: string, cursor: number): Completion {
   const before = tokens(text.slice(0, cursor));
   const last = before[before.length - 1];
-  const touching = last && last.to === cursor && last.kind !== "sign" && last.kind !== "quoted" ? last : undefined;
+  const touching =
+    last && last.to === cursor && last.kind !== "sign" && last.kind !== "quoted" ? last : undefined;
   const from = touching?.from ?? cursor;
   const whole = touching && tokens(text).find(t => t.from === touching.from);
   const done = touching ? before.slice(0, -1) : before;

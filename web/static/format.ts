@@ -128,7 +128,8 @@ export function spanOf(from_s: number, to_s: number): string {
   const days = date(from_s) !== date(to_s) || now_s - to_s > 86400;
   const this_year = [from_s, to_s].every(s => fields(s).getUTCFullYear() === fields(now_s).getUTCFullYear());
   const words = days
-    ? (s: number): string => `${dayMonth(s)}${this_year ? "" : ` ${fields(s).getUTCFullYear()}`} ${hourMinute(s)}`
+    ? (s: number): string =>
+        `${dayMonth(s)}${this_year ? "" : ` ${fields(s).getUTCFullYear()}`} ${hourMinute(s)}`
     : to_s - from_s < 600
       ? clock
       : hourMinute;

@@ -37,9 +37,17 @@ export class HealthPage extends Page {
     { name: "Accepted", number: true },
     { name: "Rejected", number: true },
     { name: "Dropped", number: true },
-    { name: "Lost before us", number: true, title: "gaps in its sequence, and what the agent says it dropped" },
+    {
+      name: "Lost before us",
+      number: true,
+      title: "gaps in its sequence, and what the agent says it dropped",
+    },
     { name: "Sampling", number: true },
-    { name: "Samples : counters", number: true, title: "bytes from samples against the interface counters of the same switch" },
+    {
+      name: "Samples : counters",
+      number: true,
+      title: "bytes from samples against the interface counters of the same switch",
+    },
     { name: "Last seen", number: true },
   ]);
   private readonly refusals = new LiveTable("Rejects by reason", [
@@ -55,16 +63,15 @@ export class HealthPage extends Page {
   constructor(shell: Shell) {
     super();
     const panel = (id: string, title: string, body: Node[], sheet: (h: HealthAnswer) => Sheet): Panel =>
-      new Panel(shell, {
-        id,
-        title,
-        is_table: true,
-        body,
-        sheet: () => this.answer && sheet(this.answer),
-      });
+      new Panel(shell, { id, title, is_table: true, body, sheet: () => this.answer && sheet(this.answer) });
     this.panels = {
       inputs: panel("inputs", "Inputs", [this.inputs.element, this.balance], inputSheet),
-      rejects: panel("rejects", "Rejected, dropped and lost, by reason", [this.refusals.element, this.none], refusalSheet),
+      rejects: panel(
+        "rejects",
+        "Rejected, dropped and lost, by reason",
+        [this.refusals.element, this.none],
+        refusalSheet,
+      ),
       observer: panel("observer", "The observer itself", [this.facts], factSheet),
       events: panel("events", "Events", [this.events.element], eventSheet),
     };
@@ -81,7 +88,8 @@ export class HealthPage extends Page {
     if (!this.answer) {
       // places for links to go to, once what is above them has its height
       this.panels.rejects.element.prepend(el("span", { id: "loss" }));
-      for (const id of ["registry", "database", "clock"]) this.panels.observer.element.prepend(el("span", { id }));
+      for (const id of ["registry", "database", "clock"])
+        this.panels.observer.element.prepend(el("span", { id }));
     }
     this.answer = h;
     const now_s = seconds(h.now);
@@ -104,13 +112,22 @@ export class HealthPage extends Page {
     this.refusals.show(
       refused.map(({ source, what, why, n }) => ({
         id: `${source.name} ${what} ${why}`,
-        cells: [source.name, what, why.replaceAll("_", " "), count(n), source.received ? percent(n / source.received) : ""],
+        cells: [
+          source.name,
+          what,
+          why.replaceAll("_", " "),
+          count(n),
+          source.received ? percent(n / source.received) : "",
+        ],
       })),
     );
     const off_s = Math.abs(offset_s);
     const clock = {
       "observer's time": dateTime(now_s),
-      "this browser": off_s < 1 ? "agrees within a second" : `${off_s.toFixed(1)} s ${offset_s > 0 ? "behind" : "ahead of"} the observer`,
+      "this browser":
+        off_s < 1
+          ? "agrees within a second"
+          : `${off_s.toFixed(1)} s ${offset_s > 0 ? "behind" : "ahead of"} the observer`,
     };
     this.facts.replaceChildren(
       facts("Registry", h.registry),
@@ -124,7 +141,11 @@ export class HealthPage extends Page {
     const since = `counted since the observer started, ${duration(h.process.uptime_s)} ago`;
     this.panels.inputs.show({ unit: "", range: since, json: JSON_AT });
     this.panels.rejects.show({ unit: "", range: since, json: JSON_AT });
-    this.panels.observer.show({ unit: `version ${h.process.version}`, range: dateTime(now_s), json: JSON_AT });
+    this.panels.observer.show({
+      unit: `version ${h.process.version}`,
+      range: dateTime(now_s),
+      json: JSON_AT,
+    });
     this.panels.events.show({ unit: "", range: "newest first", json: JSON_AT });
   }
 
@@ -135,7 +156,10 @@ export class HealthPage extends Page {
     const passed_s = now_s - (before?.at_s ?? now_s);
     const per_s = (s.received - (before?.received.get(s.name) ?? s.received)) / passed_s;
     const lost = (s.lost ?? 0) + (s.agent_drops ?? 0);
-    const bad = (n: number, words = count(n)): { words: string; kind: string } => ({ words, kind: n ? "warn" : "" });
+    const bad = (n: number, words = count(n)): { words: string; kind: string } => ({
+      words,
+      kind: n ? "warn" : "",
+    });
     const ratio = s.if_bytes_per_s && s.flow_bytes_per_s ? s.flow_bytes_per_s / s.if_bytes_per_s : NaN;
     return {
       id: s.name,
@@ -161,7 +185,9 @@ export class HealthPage extends Page {
               detail: `${bitRate(s.flow_bytes_per_s ?? 0)} of ${bitRate(s.if_bytes_per_s ?? 0)}`,
             }
           : "",
-        Number.isFinite(seen_s) ? { words: ago_s < 1.5 ? "now" : `${duration(ago_s)} ago`, title: dateTime(seen_s) } : "never",
+        Number.isFinite(seen_s)
+          ? { words: ago_s < 1.5 ? "now" : `${duration(ago_s)} ago`, title: dateTime(seen_s) }
+          : "never",
       ],
     };
   }
@@ -176,7 +202,10 @@ function refusalsOf(h: HealthAnswer): Refusal[] {
     Object.entries({
       rejected: source.rejected,
       dropped: source.dropped,
-      "lost before us": { "sequence gaps": source.lost ?? 0, "dropped by the agent": source.agent_drops ?? 0 },
+      "lost before us": {
+        "sequence gaps": source.lost ?? 0,
+        "dropped by the agent": source.agent_drops ?? 0,
+      },
     }).flatMap(([what, counts]) =>
       Object.entries(counts)
         .filter(([, n]) => n > 0)
@@ -221,10 +250,11 @@ function refusalSheet(h: HealthAnswer): Sheet {
 }
 
 function factSheet(h: HealthAnswer): Sheet {
-  const rows = Object.entries({ registry: h.registry, database: h.store, process: h.process }).flatMap(([of, values]) =>
-    Object.entries(values)
-      .filter(([, v]) => v !== null && typeof v !== "object")
-      .map(([name, v]) => [of, name, String(v)]),
+  const rows = Object.entries({ registry: h.registry, database: h.store, process: h.process }).flatMap(
+    ([of, values]) =>
+      Object.entries(values)
+        .filter(([, v]) => v !== null && typeof v !== "object")
+        .map(([name, v]) => [of, name, String(v)]),
   );
   return { columns: words("Of", "What", "Value"), rows };
 }
@@ -239,7 +269,10 @@ function facts(title: string, values: Record<string, unknown>): HTMLElement {
   const list = el("dl");
   for (const [name, value] of Object.entries(values)) {
     if (value === null || value === "" || typeof value === "object") continue;
-    list.append(el("dt", {}, name.replace(/_(bytes|s)$/, "").replaceAll("_", " ")), el("dd", {}, factWords(name, value)));
+    list.append(
+      el("dt", {}, name.replace(/_(bytes|s)$/, "").replaceAll("_", " ")),
+      el("dd", {}, factWords(name, value)),
+    );
   }
   return el("div", {}, el("h3", {}, title), list);
 }

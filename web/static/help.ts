@@ -22,7 +22,11 @@ export class HelpPage extends Page {
       const nodes = markdown(source, address);
       for (const heading of nodes.filter(n => /^H[12]$/.test(n.tagName)))
         contents.append(
-          el("li", { class: heading.tagName.toLowerCase() }, el("a", { href: `#${heading.id}` }, heading.textContent)),
+          el(
+            "li",
+            { class: heading.tagName.toLowerCase() },
+            el("a", { href: `#${heading.id}` }, heading.textContent),
+          ),
         );
       body.append(...nodes);
     }

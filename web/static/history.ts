@@ -25,7 +25,16 @@ import { askPast, asksClaims, moved, rangeBefore, type Past } from "./past.js";
 import { layerSheet } from "./sheet.js";
 import { LiveTable } from "./table.js";
 import { swatch } from "./texture.js";
-import { fixedRange, isoSecond, rangeWords, SHAPES, UNITS, type Shape, type Unit, type View } from "./view.js";
+import {
+  fixedRange,
+  isoSecond,
+  rangeWords,
+  SHAPES,
+  UNITS,
+  type Shape,
+  type Unit,
+  type View,
+} from "./view.js";
 
 const RANGES = ["1d", "1h", "6h", "2d", "7d", "30d", "90d", "1y"];
 const GROUPS: readonly [string, string][] = [
@@ -42,7 +51,11 @@ const GROUPS: readonly [string, string][] = [
   ["application", "Application, as claimed"],
 ];
 const SHAPE_WORDS: Record<Shape, string> = { stack: "Stack", lines: "Lines", share: "Share" };
-const UNIT_WORDS: Record<Unit, string> = { bytes: "bit/s on the wire", ip_bytes: "bit/s of IP", packets: "packets/s" };
+const UNIT_WORDS: Record<Unit, string> = {
+  bytes: "bit/s on the wire",
+  ip_bytes: "bit/s of IP",
+  packets: "packets/s",
+};
 const REFRESH_MIN_S = 10;
 const OBSERVED_MIN = 0.95;
 const YOUNG = 0.3; // of the range lie before the first second
@@ -71,7 +84,12 @@ export class HistoryPage extends Page {
   private readonly sentence = el("p", { class: "sentence" });
   private readonly notes = el("ul", { class: "notes" });
   private readonly note_at = el("input", { type: "datetime-local", id: "note-at", step: 1, required: true });
-  private readonly note_words = el("input", { id: "note-words", maxlength: 60, required: true, placeholder: "data challenge" });
+  private readonly note_words = el("input", {
+    id: "note-words",
+    maxlength: 60,
+    required: true,
+    placeholder: "data challenge",
+  });
   private readonly note_form: HTMLFormElement;
   private readonly note_button = el("button", { type: "button", title: "Write a note at a time" }, "Note");
   private readonly totals: Panel;
@@ -258,12 +276,22 @@ export class HistoryPage extends Page {
     this.notes.hidden = !notes.length;
     this.notes.replaceChildren(
       ...notes.map(note => {
-        const gone = el("button", { type: "button", class: "bare", "aria-label": `Remove the note ${note.words}` }, "✕");
+        const gone = el(
+          "button",
+          { type: "button", class: "bare", "aria-label": `Remove the note ${note.words}` },
+          "✕",
+        );
         on(gone, "click", () => {
           this.shell.choose({ notes: notes.filter(n => n !== note) });
           this.note_button.focus();
         });
-        return el("li", {}, el("span", { class: "quiet" }, `${dateMinute(note.at_s)} ${zone(note.at_s)}`), ` ${note.words} `, gone);
+        return el(
+          "li",
+          {},
+          el("span", { class: "quiet" }, `${dateMinute(note.at_s)} ${zone(note.at_s)}`),
+          ` ${note.words} `,
+          gone,
+        );
       }),
     );
   }
@@ -348,7 +376,14 @@ export class HistoryPage extends Page {
     const params = { from: range.from, to: range.to, filter: view.filter };
     const shown = past.layers.filter(l => !view.hide.includes(l.head.id));
     const total = sumOf(past.layers, past);
-    const common = { from_s: past.from_s, to_s: past.to_s, gaps: past.gaps, step_s: past.step_s, starts: past.starts, covered_s: past.covered_s };
+    const common = {
+      from_s: past.from_s,
+      to_s: past.to_s,
+      gaps: past.gaps,
+      step_s: past.step_s,
+      starts: past.starts,
+      covered_s: past.covered_s,
+    };
     this.chart.setData({
       ...common,
       newest_s: past.newest_s,
@@ -366,10 +401,21 @@ export class HistoryPage extends Page {
       json: address("series", { ...params, unit, group: this.groupWanted() }),
     });
     const observed_s = past.covered_s.reduce((a, b) => a + b, 0);
-    const rate = (h: Head): string => rateWords(unit, sumOf(past.layers.filter(l => l.head.id === h.id), past).value / (observed_s || 1));
+    const rate = (h: Head): string =>
+      rateWords(
+        unit,
+        sumOf(
+          past.layers.filter(l => l.head.id === h.id),
+          past,
+        ).value / (observed_s || 1),
+      );
     this.legend.show(headsOf(past.layers), rate);
     text(this.sentence, this.sentenceOf(past, total, observed_s, shown));
-    set(this.chart.element, { "data-total": total.value, "data-layers": shown.length, "data-step": past.step_s });
+    set(this.chart.element, {
+      "data-total": total.value,
+      "data-layers": shown.length,
+      "data-step": past.step_s,
+    });
     this.showTable(past, total, observed_s, words);
     shell.headline("");
     this.gradesPanel.element.hidden = !grades;
@@ -386,9 +432,18 @@ export class HistoryPage extends Page {
       shape: "share",
     });
     this.gradesLegend.show(headsOf(grades.layers), h =>
-      percent(sumOf(grades.layers.filter(l => l.id === h.id), grades).value / grades_all.value),
+      percent(
+        sumOf(
+          grades.layers.filter(l => l.id === h.id),
+          grades,
+        ).value / grades_all.value,
+      ),
     );
-    this.gradesPanel.show({ unit: `share of bytes, means of ${step}`, range: words, json: address("series", { ...params, group: "grade" }) });
+    this.gradesPanel.show({
+      unit: `share of bytes, means of ${step}`,
+      range: words,
+      json: address("series", { ...params, group: "grade" }),
+    });
   }
 
   private sentenceOf(past: Past, total: Amount, observed_s: number, shown: readonly Layer[]): string {
@@ -406,8 +461,11 @@ export class HistoryPage extends Page {
               ? ` Of it only ${percent(before_s / (past.to_s - past.from_s))} was observed.`
               : "")
           : "In the period before nothing was seen."),
-      unobserved > past.step_s && `${percent(unobserved / (past.newest_s - past.from_s))} of the time was not observed; means leave it out.`,
-      hide.length > 0 && shown.length < past.layers.length && `Hidden in the picture: ${amountWords(unit, total.value - sumOf(shown, past).value)}.`,
+      unobserved > past.step_s &&
+        `${percent(unobserved / (past.newest_s - past.from_s))} of the time was not observed; means leave it out.`,
+      hide.length > 0 &&
+        shown.length < past.layers.length &&
+        `Hidden in the picture: ${amountWords(unit, total.value - sumOf(shown, past).value)}.`,
     ]
       .filter(Boolean)
       .join(" ");

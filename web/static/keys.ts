@@ -43,6 +43,7 @@ export class KeysDialog {
         group("In a chart", [
           ["← →", "Read out one bucket"],
           ["Home End", "The first, the newest"],
+          ["+ -", "Zoom in, out"],
           ["Esc", "Leave it"],
         ]),
         group("In a legend", [
@@ -56,7 +57,13 @@ export class KeysDialog {
           ["Esc", "Close, undo, leave"],
         ]),
       ),
-      el("p", { class: "sentence" }, "With the mouse: click, shift-click, alt-click in a legend; drag in a chart to zoom. ", el("a", { href: "/help" }, "The manual"), "."),
+      el(
+        "p",
+        { class: "sentence" },
+        "With the mouse: click, shift-click, alt-click in a legend; drag in a chart to zoom. ",
+        el("a", { href: "/help" }, "The manual"),
+        ".",
+      ),
     );
     on(close, "click", () => this.element.close());
     on(this.element, "click", e => {

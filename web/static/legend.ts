@@ -12,7 +12,11 @@ const ROW = 22;
 const FONT = "12px Inter, system-ui, sans-serif";
 
 export class Legend {
-  readonly element = el("div", { class: "legend", role: "group", "aria-label": "Legend: filter, isolate, hide" });
+  readonly element = el("div", {
+    class: "legend",
+    role: "group",
+    "aria-label": "Legend: filter, isolate, hide",
+  });
   private heads: readonly Head[] = [];
 
   constructor(
@@ -73,7 +77,9 @@ export class Legend {
         for (const { head, amount, x, y } of places) {
           const look = head.paint(theme);
           ctx.fillStyle =
-            look.texture === "plain" ? look.colour : (ctx.createPattern(tile(look, 1, null), "repeat") ?? look.colour);
+            look.texture === "plain"
+              ? look.colour
+              : (ctx.createPattern(tile(look, 1, null), "repeat") ?? look.colour);
           ctx.fillRect(x, y + 3, 12, 12);
           ctx.fillStyle = INK[theme];
           ctx.fillText(head.name, x + 18, y + 13);

@@ -81,7 +81,11 @@ class Application implements Shell {
   private readonly since = el("span", { class: "since" });
   private readonly status = el("a", { class: "status", href: "/health", hidden: true });
   private readonly zone = el("button", { type: "button", class: "zone" });
-  private readonly pause = el("button", { type: "button", class: "pause", title: "Freeze the picture (key p)" }, "Pause");
+  private readonly pause = el(
+    "button",
+    { type: "button", class: "pause", title: "Freeze the picture (key p)" },
+    "Pause",
+  );
   private readonly look = el("button", { type: "button", class: "look" });
   private readonly help = el("button", { type: "button", title: "Keys (key ?)", "aria-label": "Keys" }, "?");
   private readonly said = el("p", { class: "said", role: "status", hidden: true });
@@ -105,7 +109,17 @@ class Application implements Shell {
         {},
         this.brand,
         nav,
-        el("div", { class: "live" }, this.badge, this.since, this.zone, this.status, this.pause, this.look, this.help),
+        el(
+          "div",
+          { class: "live" },
+          this.badge,
+          this.since,
+          this.zone,
+          this.status,
+          this.pause,
+          this.look,
+          this.help,
+        ),
       ),
       this.bar.element,
       this.main,
@@ -163,7 +177,9 @@ class Application implements Shell {
   }
 
   headline(words: string): void {
-    document.title = [words, PAGES.find(p => p.path === this.path)?.name, "Scitag Observer"].filter(Boolean).join(" · ");
+    document.title = [words, PAGES.find(p => p.path === this.path)?.name, "Scitag Observer"]
+      .filter(Boolean)
+      .join(" · ");
   }
 
   say(words: string): void {

@@ -158,7 +158,9 @@ export class NowPage extends Page {
 
   private words(): string {
     const { filter } = this.shell.view;
-    return [rangeWords(this.shell.range()), filter.length > 60 ? "filtered" : filter].filter(Boolean).join(", ");
+    return [rangeWords(this.shell.range()), filter.length > 60 ? "filtered" : filter]
+      .filter(Boolean)
+      .join(", ");
   }
 
   // --- data --------------------------------------------------------------------------------------------

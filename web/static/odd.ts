@@ -28,7 +28,12 @@ export class Odd {
 
   constructor(private readonly shell: Shell) {}
 
-  show(recent: Recent, layers: readonly Layer[], coverage: CoverageAnswer | null, largest: TopAnswer | null): void {
+  show(
+    recent: Recent,
+    layers: readonly Layer[],
+    coverage: CoverageAnswer | null,
+    largest: TopAnswer | null,
+  ): void {
     const found = [
       ...changes(this.shell, recent, layers),
       ...strangers(this.shell, recent, largest),
@@ -37,7 +42,8 @@ export class Odd {
     const drawn = found.map(o => o.id + o.words).join("\n");
     if (drawn === this.drawn && this.element.firstChild) return;
     this.drawn = drawn;
-    if (!found.length) return text(this.element, "Nothing odd: no tag appeared, rose or fell lately, and none disagrees.");
+    if (!found.length)
+      return text(this.element, "Nothing odd: no tag appeared, rose or fell lately, and none disagrees.");
     this.element.replaceChildren(
       el("span", { class: "name" }, "Odd"),
       ...found.map(o => el("a", { href: o.href, title: o.title, "data-odd": o.id }, o.words)),
@@ -66,7 +72,12 @@ function changes(shell: Shell, recent: Recent, layers: readonly Layer[]): Oddity
       const lately = part(layer, split, starts.length);
       const change_s = lately.value / lately_s - before.value / before_s;
       const deviation_s = Math.sqrt(lately.variance / lately_s ** 2 + before.variance / before_s ** 2);
-      return { layer, before_s: before.value / before_s, change_s, sure: Math.abs(change_s) > SIGMAS * deviation_s };
+      return {
+        layer,
+        before_s: before.value / before_s,
+        change_s,
+        sure: Math.abs(change_s) > SIGMAS * deviation_s,
+      };
     })
     .filter(m => m.sure && Math.abs(m.change_s) > SHARE_MIN * all_s)
     .sort((a, b) => b.change_s - a.change_s);

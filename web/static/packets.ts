@@ -142,7 +142,8 @@ export class PacketsPage extends Page {
 
   override show(view: View, before: View | null): void {
     this.kind.value = view.kind;
-    if (before && before.filter === view.filter && before.kind === view.kind && before.zone === view.zone) return;
+    if (before && before.filter === view.filter && before.kind === view.kind && before.zone === view.zone)
+      return;
     if (before?.filter !== view.filter || before.kind !== view.kind) {
       this.rows = [];
       this.after_s = NaN;
@@ -191,11 +192,7 @@ export class PacketsPage extends Page {
     try {
       const answer = await get<PacketsAnswer>(
         "packets",
-        {
-          ...params,
-          after: Number.isNaN(this.after_s) ? "" : String(this.after_s),
-          limit: String(A_SECOND),
-        },
+        { ...params, after: Number.isNaN(this.after_s) ? "" : String(this.after_s), limit: String(A_SECOND) },
         this.loading.signal,
       );
       this.problem.hidden = true;
@@ -265,7 +262,12 @@ export class PacketsPage extends Page {
     const firefly = r.kind === "firefly";
     return {
       id: r.id,
-      mark: () => swatch(r.grade === "unregistered" ? paint(this.shell.theme, -1, -1) : paint(this.shell.theme, r.experiment_id, r.activity_id)),
+      mark: () =>
+        swatch(
+          r.grade === "unregistered"
+            ? paint(this.shell.theme, -1, -1)
+            : paint(this.shell.theme, r.experiment_id, r.activity_id),
+        ),
       kind: [firefly ? "firefly" : "", r.id === this.picked ? "picked" : ""].filter(Boolean).join(" "),
       data: { id: r.id, experiment: r.experiment_id, activity: r.activity_id, kind: r.kind },
       cells: [

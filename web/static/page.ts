@@ -19,9 +19,11 @@
 //    so that the panels of a page point at the same time. Rows that change in place: LiveTable (table.ts).
 // 7. Times are written by format.ts, which follows the zone of the view; write zone() beside them.
 //    Names and colours of tags: names.ts, colour.ts, texture.ts.
-// 8. A live page implements tick(): each second comes to it, paused or not; health() every 10 s.
-// 9. Its style goes to the end of style.css under a heading of its own; its tests to tests/browser/NAME.mjs,
-//    run by tests/e2e/60_browser.sh. Anything grey and dated when stale: give it class "stales".
+// 8. A live page implements tick(): each second comes to it, paused or not (setPaused() says so); health() is
+//    called with every answer, each health_every_ms.
+// 9. A Panel turns grey by itself when nothing new comes; whatever else shows data gets the class "stales".
+// 10. Its style goes to the end of style.css under a heading of its own; its tests to tests/browser/NAME.mjs,
+//    a part of tests/e2e/60_browser.sh. tests/browser/pages.mjs looks at it with axe without being told.
 
 import type { HealthAnswer, Tick } from "./api.js";
 import type { Theme } from "./colour.js";

@@ -96,7 +96,13 @@ export class Panel {
       item("PNG", () => void this.savePng()),
       item("Copy link", () => void this.copyLink()),
     );
-    this.table = el("div", { class: "scroll tall sheet", tabindex: 0, role: "region", "aria-label": `${title} as a table`, hidden: true });
+    this.table = el("div", {
+      class: "scroll tall sheet",
+      tabindex: 0,
+      role: "region",
+      "aria-label": `${title} as a table`,
+      hidden: true,
+    });
     this.element = el(
       "section",
       { class: `panel stales ${parts.kind ?? ""}`.trim(), id, "aria-labelledby": `${id}-title` },
@@ -117,7 +123,8 @@ export class Panel {
       this.close();
     });
     on(this.menu, "focusout", e => {
-      if (!this.menu.contains(e.relatedTarget as Node | null) && e.relatedTarget !== this.button) this.menu.hidden = true;
+      if (!this.menu.contains(e.relatedTarget as Node | null) && e.relatedTarget !== this.button)
+        this.menu.hidden = true;
       set(this.button, { "aria-expanded": String(!this.menu.hidden) });
     });
     on(this.json, "click", () => this.close());
@@ -161,7 +168,11 @@ export class Panel {
     this.table.replaceChildren(
       sheet ? sheetTable(sheet) : el("p", { class: "quiet" }, "Nothing to list."),
       sheet && sheet.rows.length > TABLE_ROWS_MAX
-        ? el("p", { class: "quiet" }, `The first ${TABLE_ROWS_MAX} of ${sheet.rows.length} rows; the CSV has all.`)
+        ? el(
+            "p",
+            { class: "quiet" },
+            `The first ${TABLE_ROWS_MAX} of ${sheet.rows.length} rows; the CSV has all.`,
+          )
         : "",
     );
     this.table.scrollTop = top;
@@ -222,7 +233,11 @@ function sheetTable(sheet: Sheet): HTMLTableElement {
     el(
       "thead",
       {},
-      el("tr", {}, ...sheet.columns.map(c => el("th", { scope: "col", class: c.number ? "number" : null }, c.name))),
+      el(
+        "tr",
+        {},
+        ...sheet.columns.map(c => el("th", { scope: "col", class: c.number ? "number" : null }, c.name)),
+      ),
     ),
     el(
       "tbody",

@@ -69,12 +69,17 @@ export async function askPast(q: Question, signal: AbortSignal): Promise<Past> {
   const covered_s: number[] = [];
   for (let s = from_s; s < newest_s; s += step_s) {
     const end_s = Math.min(s + step_s, newest_s);
-    const missed_s = gaps.reduce((sum, g) => sum + Math.max(0, Math.min(end_s, g.to_s) - Math.max(s, g.from_s)), 0);
+    const missed_s = gaps.reduce(
+      (sum, g) => sum + Math.max(0, Math.min(end_s, g.to_s) - Math.max(s, g.from_s)),
+      0,
+    );
     starts.push(s);
     covered_s.push(Math.max(0, end_s - s - missed_s));
   }
   const layers = answers.flatMap((answer, which) =>
-    answer.series.map((series, place) => makeLayer(group, series, place, which === 1, readPoints(series, q.unit, starts.length))),
+    answer.series.map((series, place) =>
+      makeLayer(group, series, place, which === 1, readPoints(series, q.unit, starts.length)),
+    ),
   );
   const totals = new Map<string, Amount>();
   answers
@@ -106,13 +111,20 @@ function readPoints(series: Series, unit: Unit, length: number): Points {
     const value = values[i] ?? 0;
     const samples = series.samples?.[i] ?? 0;
     const error = series.error_bytes?.[i];
-    const variance = error !== undefined ? varianceOf(error) : samples && samples < value ? value ** 2 / samples : 0;
+    const variance =
+      error !== undefined ? varianceOf(error) : samples && samples < value ? value ** 2 / samples : 0;
     points.add(i, value, variance, samples);
   }
   return points;
 }
 
-function makeLayer(group: string, { key, rest }: Series, place: number, random: boolean, points: Points): Layer {
+function makeLayer(
+  group: string,
+  { key, rest }: Series,
+  place: number,
+  random: boolean,
+  points: Points,
+): Layer {
   if (rest) return valueLayer("", "the rest", 1e6, points);
   switch (group) {
     case "experiment":

@@ -43,7 +43,12 @@ export function picturePanel(parts: PictureParts): Promise<Blob | null> {
   ctx.fillStyle = QUIET[theme];
   ctx.font = `12px ${FONT}`;
   ctx.fillText(parts.sub, MARGIN, 44, inner);
-  ctx.fillText(`Scitag Observer at ${location.host}, ${dateTime(Date.now() / 1000)}`, MARGIN, head + painting.height + 20, inner);
+  ctx.fillText(
+    `Scitag Observer at ${location.host}, ${dateTime(Date.now() / 1000)}`,
+    MARGIN,
+    head + painting.height + 20,
+    inner,
+  );
   ctx.save();
   ctx.translate(MARGIN, head);
   painting.draw(ctx);

@@ -89,7 +89,10 @@ export class StackRaster {
       const c = made?.getContext("2d");
       t =
         made && c
-          ? { unit: made.width, pixels: new Uint32Array(c.getImageData(0, 0, made.width, made.height).data.buffer) }
+          ? {
+              unit: made.width,
+              pixels: new Uint32Array(c.getImageData(0, 0, made.width, made.height).data.buffer),
+            }
           : { unit: 1, pixels: Uint32Array.of(packed(p.colour)) };
       this.tiles.set(id, t);
     }

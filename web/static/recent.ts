@@ -4,7 +4,17 @@
 import { get, type HealthAnswer, type Key, type SeriesAnswer, type Tick, type TickRow } from "./api.js";
 import { both } from "./filter.js";
 import { seconds } from "./format.js";
-import { byRank, nothing, plus, Points, tagLayer, varianceOf, type Amount, type Gap, type Layer } from "./layers.js";
+import {
+  byRank,
+  nothing,
+  plus,
+  Points,
+  tagLayer,
+  varianceOf,
+  type Amount,
+  type Gap,
+  type Layer,
+} from "./layers.js";
 import { isoSecond, type Range, type Unit } from "./view.js";
 
 /** "Now" is the mean of so many seconds: one second of a sampled flow says little. */

@@ -32,8 +32,12 @@ export class Tags {
   private readonly panel: Panel;
   private readonly fold = el("button", { type: "button", class: "fold", hidden: true });
   private unfolded = false;
-  private last: { recent: Recent; noise: Noise | null; words: string; params: Record<string, string> } | null =
-    null;
+  private last: {
+    recent: Recent;
+    noise: Noise | null;
+    words: string;
+    params: Record<string, string>;
+  } | null = null;
   private readonly note = el("p", { class: "sentence" });
   private readonly table = new LiveTable("Tags", [
     { name: "Experiment" },

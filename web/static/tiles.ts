@@ -56,8 +56,14 @@ function directions(recent: Recent, observed_s: number, source: Source | undefin
   );
   // a site that only receives still wants to see that nothing goes out
   const known = sums.some(s => s.key.direction !== "unknown");
-  const place = (direction: string): string => (!known || direction === "in" || direction === "out" ? direction : NEITHER);
-  const shown: [string, string][] = known ? [["in", "In now"], ["out", "Out now"]] : [["unknown", "In and out now"]];
+  const place = (direction: string): string =>
+    !known || direction === "in" || direction === "out" ? direction : NEITHER;
+  const shown: [string, string][] = known
+    ? [
+        ["in", "In now"],
+        ["out", "Out now"],
+      ]
+    : [["unknown", "In and out now"]];
   if (known && sums.some(s => place(s.key.direction) === NEITHER)) shown.push([NEITHER, "Neither now"]);
   return shown.map(([id, name]) => {
     const all = nothing();
@@ -73,7 +79,9 @@ function directions(recent: Recent, observed_s: number, source: Source | undefin
     const share = source?.if_speed_bps && recent.unit !== "packets" ? (per_s * 8) / source.if_speed_bps : NaN;
     const small =
       id === NEITHER
-        ? [...each].map(([d, v]) => `${d === "unknown" ? "no direction" : d} ${rateWords(recent.unit, v / observed_s)}`)
+        ? [...each].map(
+            ([d, v]) => `${d === "unknown" ? "no direction" : d} ${rateWords(recent.unit, v / observed_s)}`,
+          )
         : [
             error(all.value, halfWidth(all.variance), all.samples),
             all.value > 0 && `${percent(tagged.value / all.value)} tagged`,

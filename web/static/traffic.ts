@@ -22,8 +22,12 @@ export class Traffic {
   private drawn: { recent: Recent; layers: Layer[] } | null = null;
 
   constructor(shell: Shell) {
-    this.chart = new LayerChart(shell.theme, shell.cursor, "Traffic by experiment and activity", (from_s, to_s) =>
-      shell.go(shell.address("/history", { range: fixedRange(Math.floor(from_s), Math.ceil(to_s)) })),
+    this.chart = new LayerChart(
+      shell.theme,
+      shell.cursor,
+      "Traffic by experiment and activity",
+      (from_s, to_s) =>
+        shell.go(shell.address("/history", { range: fixedRange(Math.floor(from_s), Math.ceil(to_s)) })),
     );
     this.legend = new Legend(shell, shell.theme);
     this.panel = new Panel(shell, {
@@ -31,7 +35,8 @@ export class Traffic {
       title: "Traffic by experiment and activity",
       kind: "traffic",
       body: [this.legend.element, this.chart.element, this.sentence],
-      sheet: () => this.drawn && layerSheet(this.drawn.layers, this.drawn.recent.buckets(), this.drawn.recent.unit),
+      sheet: () =>
+        this.drawn && layerSheet(this.drawn.layers, this.drawn.recent.buckets(), this.drawn.recent.unit),
       painting: width => this.legend.painting(width, this.chart.painting(width)),
     });
     this.element = this.panel.element;
@@ -94,7 +99,8 @@ export class Traffic {
   }
 }
 
-const sum = (layers: readonly Layer[]): Amount => layers.reduce((a, l) => plus(a, l.points.total()), nothing());
+const sum = (layers: readonly Layer[]): Amount =>
+  layers.reduce((a, l) => plus(a, l.points.total()), nothing());
 
 function sentence({ unit }: Recent, layers: readonly Layer[], total: Amount, range: string): string {
   const [largest] = layers

@@ -15,12 +15,7 @@ export interface Note {
   words: string;
 }
 
-const words = (carried = false): Member<string> => ({
-  initial: "",
-  parse: t => t,
-  print: v => v,
-  carried,
-});
+const words = (carried = false): Member<string> => ({ initial: "", parse: t => t, print: v => v, carried });
 const flag = (carried = false): Member<boolean> => ({
   initial: false,
   parse: t => (t === "1" ? true : t === "0" ? false : undefined),
