@@ -826,20 +826,31 @@ static void flows_are_found_by_what_is_asked(void **state)
 	store_close(s);
 }
 
-static void flows_are_kept_for_a_day(void **state)
+static void put_flow_at(struct store *s, int64_t utc_s)
+{
+	struct bucket *b = second(utc_s, 0, 0, 0, 0, 1);
+
+	b->flows[0] = flow(1, 1, utc_s, utc_s);
+	store_put(s, b);
+}
+
+static void flows_are_kept_for_a_day_and_two_millions_of_them(void **state)
 {
 	struct store *s = open_store();
 
 	(void)state;
 	for (int t = 0; t < 2 * DAY_S; t += 600) {
-		struct bucket *b = second(T0 + t, 0, 0, 0, 0, 1);
-
-		b->flows[0] = flow(1, 1, T0 + t, T0 + t);
-		store_put(s, b);
+		put_flow_at(s, T0 + t);
 	}
 	flush(s);
 	assert_in_range(number("SELECT min(ended_utc_s) FROM flows"), T0 + DAY_S - 1300,
 			T0 + DAY_S - 600);
+	store_close(s);
+	run_sql("UPDATE flows SET id = id + 5000000 WHERE id = (SELECT max(id) FROM flows)");
+	s = open_store();
+	put_flow_at(s, T0 + 2 * DAY_S);
+	flush(s);
+	assert_int_equal(number("SELECT count(*) FROM flows"), 2); /* within 2,000,000 numbers */
 	store_close(s);
 }
 
@@ -898,7 +909,7 @@ int main(void)
 		WITH_DIR(distinct_flows_of_a_range_are_those_before_it_and_those_begun),
 		WITH_DIR(flows_come_back_as_they_were_put),
 		WITH_DIR(flows_are_found_by_what_is_asked),
-		WITH_DIR(flows_are_kept_for_a_day),
+		WITH_DIR(flows_are_kept_for_a_day_and_two_millions_of_them),
 		WITH_DIR(an_older_database_gets_what_it_does_not_have),
 	};
 
