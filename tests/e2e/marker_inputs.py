@@ -353,7 +353,7 @@ def flood_program(directory):
 def flood():
     """Pipe lines and posts as fast as they are taken, for longer than the heartbeat may fail: traffic that is marked
     goes on as in the calm before and after."""
-    calm_s, stream = 2.0, 200
+    calm_s, stream = 1.5, 200
     with Net() as net:
         start(net, "  api: {}\n", marker="    mapSize: 5000\n")
         program = flood_program(net.dir)
@@ -401,7 +401,7 @@ def flood():
         check(ps and marked(ps, CMS) == len(ps), "every packet of it is marked (%d of %d)" % (marked(ps, CMS), len(ps)))
         check(sum(v["packets"] for v in st["unmarked"].values()) == 0 and sum(net.counters(ns)["dev_drops"] for ns in (net.a, net.b)) == drops,
               "none passed unmarked, none was dropped; the heartbeat never failed", st["unmarked"])
-        check(slowest < 1, "the marker answered meanwhile, after %.2f s at the worst" % slowest)
+        check(slowest < 4, "the marker answered meanwhile, after %.2f s at the worst" % slowest)
         check(e["pipe"]["received"] == pipe["sent"] == e["pipe"]["accepted"], "no line was lost or torn (%d sent, %d received)" % (pipe["sent"], e["pipe"]["received"]), e)
         check(e["api"]["requests"] == posts["sent"] == posts["2xx"] + posts["5xx"] and e["api"]["refused"] == posts["5xx"],
               "every post was answered: %d with 200, %d with 503" % (posts["2xx"], posts["5xx"]), (posts, e["api"]))
