@@ -96,8 +96,8 @@ def unmarked_among_many():
         among.start("label", "mapSize: %d" % (FLOWS + 10))
         with open(among.dir + "/np", "w") as pipe:
             for i in range(FLOWS):
-                pipe.write("start tcp fd00::1 %d fd00:1::%x %d 2 17\n" % (1 + i % 60000, i, 1 + i // 60000))
-        for _ in range(600):
+                pipe.write("start tcp fd00::1 %d fd00:1::%x:%x 1 2 17\n" % (1 + i % 60000, i >> 16, i & 0xFFFF))
+        for _ in range(100):
             if "scitag_marker_flows %d\n" % FLOWS in among.ask("status --prometheus"):
                 break
             time.sleep(0.1)
