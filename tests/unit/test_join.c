@@ -776,6 +776,7 @@ static void a_claim_after_the_flow_still_grades_it(void **state)
 {
 	struct world *w = world_open(NULL);
 	const struct flow_key k = key_of(1, 5000, 2, 1094);
+	struct agreement_cell cell;
 
 	(void)state;
 	see_label(w, k, CMS, 30000)->tcp_flags = FIN | ACK;
@@ -784,6 +785,11 @@ static void a_claim_after_the_flow_still_grades_it(void **state)
 	hear(w, FIREFLY_END, k, CMS)->firefly.start_utc_us = T0 * US_PER_S;
 	join_it(w);
 	assert_int_equal(only_flow(w).flow.grade, GRADE_CONFIRMED);
+	/* no packet will tell of both */
+	assert_int_equal(join_agreement(w->j, &cell, 1), 1);
+	assert_true(same_tag(cell.wire, CMS) && same_tag(cell.claim, CMS));
+	assert_int_equal(cell.flows, 1);
+	assert_int_equal(cell.bytes, 30000);
 	world_close(w);
 }
 
@@ -791,6 +797,7 @@ static void a_claim_after_the_flow_still_grades_it(void **state)
 static void a_last_look_finds_what_fits_by_one_port(void **state)
 {
 	struct world *w = world_open(NULL);
+	struct agreement_cell cell;
 	struct firefly *ff;
 
 	(void)state;
@@ -805,6 +812,9 @@ static void a_last_look_finds_what_fits_by_one_port(void **state)
 	assert_int_equal(w->b->flows[0].grade, GRADE_CONFIRMED);
 	assert_int_equal(w->b->flows[0].claim_experiment, 3);
 	assert_true(w->b->flows[0].evidence & FLOW_ONE_PORT);
+	assert_int_equal(join_agreement(w->j, &cell, 1), 1);
+	assert_int_equal(cell.flows, 1);
+	assert_int_equal(cell.bytes, 30000);
 	world_close(w);
 }
 
