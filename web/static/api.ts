@@ -113,6 +113,8 @@ export interface HealthAnswer {
     loaded: string | null;
     checked: string | null;
   };
+  /** Of flows and claims; null when they are not followed. */
+  join: Record<string, number> | null;
   process: { version: string; uptime_s: number; resident_bytes: number };
   events: { time: string; kind: string; text: string }[];
 }

@@ -132,6 +132,7 @@ export class HealthPage extends Page {
     this.facts.replaceChildren(
       facts("Registry", h.registry),
       facts("Database", h.store),
+      facts("Flows and fireflies", joinFacts(h.join)),
       facts("Process", h.process),
       facts("Clock", clock),
     );
@@ -250,9 +251,9 @@ function refusalSheet(h: HealthAnswer): Sheet {
 }
 
 function factSheet(h: HealthAnswer): Sheet {
-  const rows = Object.entries({ registry: h.registry, database: h.store, process: h.process }).flatMap(
+  const rows = Object.entries({ registry: h.registry, database: h.store, join: h.join, process: h.process }).flatMap(
     ([of, values]) =>
-      Object.entries(values)
+      Object.entries(values ?? {})
         .filter(([, v]) => v !== null && typeof v !== "object")
         .map(([name, v]) => [of, name, String(v)]),
   );
@@ -275,6 +276,24 @@ function facts(title: string, values: Record<string, unknown>): HTMLElement {
     );
   }
   return el("div", {}, el("h3", {}, title), list);
+}
+
+/** How full the tables are, and what had to leave them. */
+function joinFacts(join: Record<string, number> | null): Record<string, unknown> {
+  const n = (name: string): number => join?.[name] ?? 0;
+  const of = (name: string): string => `${count(n(name))} of ${count(n(`${name}_max`))}`;
+  if (!join) return {};
+  return {
+    flows: of("flows"),
+    "flows evicted": n("flows_evicted"),
+    "claims kept": of("claims"),
+    "claims evicted": n("claims_evicted"),
+    "claims joined": `${count(n("claims_joined"))} of ${count(n("claims_begun"))}`,
+    duplicates: n("duplicates"),
+    senders: n("senders"),
+    memory: `${byteCount(n("memory_bytes"))} of ${byteCount(n("memory_max_bytes"))}`,
+    "rows not kept": n("flow_rows_let_go"),
+  };
 }
 
 function factWords(name: string, value: unknown): string {
