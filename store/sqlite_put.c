@@ -188,20 +188,43 @@ static int put_rows(struct db *db, enum table table, int64_t utc_s, const void *
 
 /* --- claims: of many minutes ------------------------------------------------------------------ */
 
-struct claim_at {
-	int64_t minute_utc_s;
-	const struct claim_row *row;
-};
-
-static int by_minute(const void *a, const void *b)
+static int by_key(const void *a, const void *b)
 {
-	const struct claim_at *x = a, *y = b;
+	const struct claim_row *x = a, *y = b;
 
 	if (x->minute_utc_s != y->minute_utc_s)
 		return x->minute_utc_s < y->minute_utc_s ? -1 : 1;
-	if (x->row->experiment != y->row->experiment)
-		return x->row->experiment < y->row->experiment ? -1 : 1;
-	return x->row->activity < y->row->activity ? -1 : x->row->activity > y->row->activity;
+	if (x->experiment != y->experiment)
+		return x->experiment < y->experiment ? -1 : 1;
+	if (x->activity != y->activity)
+		return x->activity < y->activity ? -1 : 1;
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	return strncmp(x->application, y->application, sizeof(x->application));
+}
+
+/* Into the buckets of a level, one row a key, in their order. Returns how many are left. */
+static size_t merge_claims(struct claim_row *rows, size_t n, int nth)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		rows[i].minute_utc_s = start_of(TABLE_CLAIMS, nth, rows[i].minute_utc_s);
+	qsort(rows, n, sizeof(*rows), by_key);
+	for (size_t i = 0; i < n; i++) {
+		struct claim_row *to = kept ? &rows[kept - 1] : NULL;
+
+		if (!to || by_key(to, &rows[i]) != 0) {
+			rows[kept++] = rows[i];
+			continue;
+		}
+		to->starts = value_sum(to->starts, rows[i].starts);
+		to->ongoings = value_sum(to->ongoings, rows[i].ongoings);
+		to->ends = value_sum(to->ends, rows[i].ends);
+		to->bytes = value_sum(to->bytes, rows[i].bytes);
+		to->end_bytes = value_sum(to->end_bytes, rows[i].end_bytes);
+	}
+	return kept;
 }
 
 static void bind_claim(sqlite3_stmt *st, const struct claim_row *c)
@@ -233,23 +256,21 @@ static int64_t minute_of(const struct db *db, const struct claim_row *c, int64_t
 	return floor_to(minute, 60);
 }
 
-static int put_claims_level(struct db *db, int nth, const struct claim_at *claims, size_t n)
+static int put_claims_level(struct db *db, int nth, const struct claim_row *rows, size_t n)
 {
 	sqlite3_stmt *st = db->statements[sqlite_add(TABLE_CLAIMS, nth)];
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++) {
-		int64_t minute = claims[i].minute_utc_s;
-		int64_t start = start_of(TABLE_CLAIMS, nth, minute);
+		int64_t start = rows[i].minute_utc_s;
 
-		if (!takes(db, TABLE_CLAIMS, nth, minute))
+		if (!takes(db, TABLE_CLAIMS, nth, start))
 			continue;
 		sqlite3_bind_int64(st, 1, start);
-		bind_claim(st, claims[i].row);
+		bind_claim(st, &rows[i]);
 		err = step(db, st);
-		if (!err && is_late(db, TABLE_CLAIMS, nth, minute) &&
-		    (i + 1 == n ||
-		     start_of(TABLE_CLAIMS, nth, claims[i + 1].minute_utc_s) != start))
+		if (!err && is_late(db, TABLE_CLAIMS, nth, start) &&
+		    (i + 1 == n || rows[i + 1].minute_utc_s != start))
 			err = levels_fold(db, TABLE_CLAIMS, nth, start, start + 1, 1);
 	}
 	return err;
@@ -257,21 +278,23 @@ static int put_claims_level(struct db *db, int nth, const struct claim_at *claim
 
 static int put_claims(struct db *db, const struct bucket *b)
 {
-	struct claim_at *claims;
+	size_t n = b->n_claims;
+	struct claim_row *rows;
 	int err = 0;
 
-	if (!b->n_claims)
+	if (!n)
 		return 0;
-	claims = malloc(b->n_claims * sizeof(*claims));
-	if (!claims)
+	rows = malloc(n * sizeof(*rows));
+	if (!rows)
 		return -ENOMEM;
-	for (size_t i = 0; i < b->n_claims; i++)
-		claims[i] = (struct claim_at){minute_of(db, &b->claims[i], b->start_utc_s),
-					      &b->claims[i]};
-	qsort(claims, b->n_claims, sizeof(*claims), by_minute);
-	for (int nth = 0; nth < SIDE_LEVELS && !err; nth++)
-		err = put_claims_level(db, nth, claims, b->n_claims);
-	free(claims);
+	memcpy(rows, b->claims, n * sizeof(*rows));
+	for (size_t i = 0; i < n; i++)
+		rows[i].minute_utc_s = minute_of(db, &rows[i], b->start_utc_s);
+	for (int nth = 0; nth < SIDE_LEVELS && !err; nth++) {
+		n = merge_claims(rows, n, nth);
+		err = put_claims_level(db, nth, rows, n);
+	}
+	free(rows);
 	return err;
 }
 
