@@ -125,7 +125,7 @@ static void say_carrier(struct text *t, const struct flow_way *w)
 	};
 
 	say(t, "%s %s %u/%u", names[w->carrier < CARRIER_COUNT ? w->carrier : CARRIER_NONE],
-	    w->carrier == CARRIER_HOP_BY_HOP_DESTINATION ? "say" : "says", w->tag.experiment,
+	    w->carrier > CARRIER_LABEL ? "say" : "says", w->tag.experiment,
 	    w->tag.activity);
 }
 
