@@ -381,7 +381,7 @@ const struct api_route api_routes[] = {
 	 "registered_label_pairs:i expected_registered_bytes:n share:n} "
 	 "tagged_share:n tagged_share_corrected:n "
 	 "label_flows:{from:t to:t unregistered_flows:i expected_flows_per_pair:n "
-	 "tags:[{" SHAPE_TAG "flows:i significant:b}]}? "
+	 "tags:[{" SHAPE_TAG "flows:i expected:n significant:b}]}? "
 	 "tags_now:[{" SHAPE_TAG "flows_1m:i expected_1m:n significant_1m:b flows_1h:i "
 	 "expected_1h:n significant_1h:b}] "
 	 "sites:[{site:s bytes:i untagged:i unregistered:i registered:i confirmed:i disagree:i "

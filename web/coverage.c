@@ -158,6 +158,7 @@ static json_t *json_tags(const struct question *q, const struct store_label_flow
 		o = json_object();
 		name_tag(o, f->experiment, f->activity, q->registry);
 		json_object_set_new(o, "flows", json_count(f->flows));
+		json_object_set_new(o, "expected", json_number(expected));
 		json_object_set_new(
 			o, "significant",
 			json_boolean(chance_poisson(f->flows, expected) < CHANCE_FIVE_SIGMA));

@@ -9,6 +9,7 @@
 
 #define STALE_S           10 /* no new second for so long: what is shown is not live */
 #define EVENTS_MAX        50
+#define TABLE_FULL_SHARE  0.95
 #define OVERLAP_FLOWS_MIN 10  /* fewer flows seen at two points may be a coincidence of routing */
 #define OVERLAP_SHARE     0.2 /* of the smaller of two points: so much in common is said */
 
@@ -138,7 +139,19 @@ static json_t *json_events(struct store *store)
 
 /* --- the join -------------------------------------------------------------------------------------- */
 
-static json_t *json_join(struct join *join)
+static void judge_table(json_t *reasons, const char *what, uint32_t n, uint32_t max)
+{
+	char text[160];
+
+	if ((double)n < TABLE_FULL_SHARE * max)
+		return;
+	snprintf(text, sizeof(text),
+		 "%u %s are followed, there is room for %u: those idle for longest are given up", n,
+		 what, max);
+	json_array_append_new(reasons, json_words(text));
+}
+
+static json_t *json_join(struct join *join, json_t *reasons)
 {
 	struct join_status s;
 	json_t *o = json_object();
@@ -148,6 +161,8 @@ static json_t *json_join(struct join *join)
 		return json_null();
 	}
 	join_status(join, &s);
+	judge_table(reasons, "flows", s.flows, s.flows_max);
+	judge_table(reasons, "claims", s.claims, s.claims_max);
 #define PUT(member) json_object_set_new(o, #member, json_count(s.member))
 	PUT(flows);
 	PUT(flows_max);
@@ -255,19 +270,20 @@ static enum live_status judge(const struct question *q, const struct bucket *b,
 void answer_health(const struct question *q, struct answer *out)
 {
 	struct bucket *b = store_newest(q->api->store);
-	json_t *reasons = json_array(), *overlaps;
+	json_t *reasons = json_array(), *overlaps, *join;
 	struct store_status store;
 	enum live_status status;
 
 	store_status(q->api->store, &store);
 	status = judge(q, b, &store, reasons);
 	overlaps = json_overlaps(q, reasons);
+	join = json_join(q->api->join, reasons);
 	answer_json(out, json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "now",
 				   json_time_us(q->now_utc_us), "status", live_status_name(status),
 				   "reasons", reasons, "sources", json_sources(b), "store",
 				   json_store(&store), "registry", json_registry(q->api->registry),
-				   "join", json_join(q->api->join), "overlaps", overlaps, "process",
-				   json_process(q), "events", json_events(q->api->store)));
+				   "join", join, "overlaps", overlaps, "process", json_process(q),
+				   "events", json_events(q->api->store)));
 	bucket_free(b);
 }
 

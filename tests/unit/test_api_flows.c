@@ -521,9 +521,11 @@ static void coverage_is_told_by_site_and_sender(void **state)
 			 1);
 	assert_json(json_incref(tags),
 		    "[{'experiment_id': 2, 'experiment': 'atlas', 'activity_id': 17,"
-		    "  'activity': 'Analysis Input', 'flows': 1, 'significant': false},"
+		    "  'activity': 'Analysis Input', 'flows': 1, 'expected': 3.06241195566e-05,"
+		    "  'significant': false},"
 		    " {'experiment_id': 3, 'experiment': 'cms', 'activity_id': 14,"
-		    "  'activity': 'Analysis Input', 'flows': 1, 'significant': false}]");
+		    "  'activity': 'Analysis Input', 'flows': 1, 'expected': 3.06241195566e-05,"
+		    "  'significant': false}]");
 	assert_int_equal(json_array_size(json_object_get(got, "tags_now")), 2);
 	json_decref(got);
 	/* pairs of sites know no carriers */
@@ -630,6 +632,25 @@ static void health_and_metrics_tell_of_the_join(void **state)
 	answer_free(&a);
 }
 
+static void a_full_table_is_named(void **state)
+{
+	const struct join_config small = {.flows_max = 16, .claims_max = 16};
+	struct join *large = f.api.join;
+	json_t *got;
+
+	assert_int_equal(join_open(&f.api.join, &small, f.api.store), 0);
+	for (int i = 0; i < 16; i++)
+		see(T + 300, key(30, 1000 + i, 31, 2000), NONE, GRADE_UNTAGGED, 1, 100);
+	end_second(T + 300);
+	got = ask("/api/v1/health");
+	assert_non_null(
+		strstr(json_string_value(json_array_get(json_object_get(got, "reasons"), 0)),
+		       "16 flows are followed, there is room for 16"));
+	json_decref(got);
+	join_close(f.api.join);
+	f.api.join = large;
+}
+
 static void points_that_see_the_same_are_named(void **state)
 {
 	json_t *got;
@@ -673,6 +694,7 @@ int main(void)
 		cmocka_unit_test(what_ended_is_found_in_the_database),
 		cmocka_unit_test(health_and_metrics_tell_of_the_join),
 		cmocka_unit_test(points_that_see_the_same_are_named),
+		cmocka_unit_test(a_full_table_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, open_all, close_all);
