@@ -1,7 +1,6 @@
 /* Buckets close: fold, roll up, trim. All in SQL, all in the transaction of the second that causes
  * it, so that a crash never leaves a bucket half rolled up. Roll-ups are sums of the finer table;
- * only `codes`, a count of distinct things, is the largest over time, and a sum over code points.
- */
+ * only `codes`, a count of distinct things, is the largest over time, a sum over code points. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,9 +79,6 @@ static int fold_claims(struct db *db, const char *name, int64_t from_utc_s, int6
 /* The rest goes to sites 0/0, where only tags that a registry bounds keep their rows. */
 #define PAIR_ROWS 4096
 #define PAIR_KEY  "src_site, dst_site, family, grade, experiment, activity"
-#define PAIR_SUMS                                                                                 \
-	"sum_clamped(packets), sum_clamped(bytes), sum_clamped(ip_bytes), sum_clamped(samples), " \
-	"total(bytes_variance)"
 #define PAIRS_RANKED                                                                     \
 	"WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY bucket"               \
 	" ORDER BY bytes DESC, " PAIR_KEY ") AS place, grade IN (%d, %d, %d) AS bounded" \
@@ -98,7 +94,7 @@ static int fold_pairs(struct db *db, const char *name, int64_t from_utc_s, int64
 		db, from_utc_s, to_utc_s,
 		PAIRS_RANKED "INSERT INTO pairs_%s SELECT bucket, 0, 0, family, grade,"
 			     " iif(bounded, experiment, %d) AS e, iif(bounded, activity, %d)"
-			     " AS a, " PAIR_SUMS " FROM ranked WHERE place > %d"
+			     " AS a, " SUMS " FROM ranked WHERE place > %d"
 			     " GROUP BY bucket, family, grade, e, a"
 			     " ON CONFLICT DO UPDATE SET " SQL_TRAFFIC_ADD,
 		PAIRS_RANKED_ARGS(name), name, STORE_FOLDED, STORE_FOLDED, PAIR_ROWS);
@@ -152,7 +148,7 @@ static const struct rollup {
 } rollups[TABLES] = {
 	[TABLE_TRAFFIC] = {KEY, SUMS ", max(codes)", STORE_UNREGISTERED_ROWS, fold_traffic},
 	[TABLE_CLAIMS] = {CLAIM_KEY, CLAIM_SUMS, CLAIM_ROWS, fold_claims},
-	[TABLE_PAIRS] = {PAIR_KEY, PAIR_SUMS, PAIR_ROWS, fold_pairs},
+	[TABLE_PAIRS] = {PAIR_KEY, SUMS, PAIR_ROWS, fold_pairs},
 	[TABLE_HISTOGRAMS] = {HISTOGRAM_KEY, HISTOGRAM_SUMS, HISTOGRAM_TAGS, fold_histograms},
 	/* registered pairs and one more: bounded as they come */
 	[TABLE_LABEL_FLOWS] = {"experiment, activity",
@@ -160,27 +156,23 @@ static const struct rollup {
 			       NULL},
 };
 
-static int fold_all(struct db *db, const struct rollup *r, const char *table, const char *name,
-		    int rows_max, int64_t from_utc_s, int64_t to_utc_s)
-{
-	int64_t rows;
-	int err = sqlite_number(db, &rows, 0,
-				"SELECT max(n) FROM (SELECT count(*) AS n FROM %s_%s WHERE"
-				" bucket >= %" PRId64 " AND bucket < %" PRId64 " GROUP BY bucket)",
-				table, name, from_utc_s, to_utc_s);
-
-	return err || rows <= rows_max ? err : r->fold(db, name, from_utc_s, to_utc_s);
-}
-
 int levels_fold(struct db *db, enum table table, int nth, int64_t from_utc_s, int64_t to_utc_s,
 		int late)
 {
 	const struct rollup *r = &rollups[table];
+	const char *name = levels[tables[table].level[nth]].name;
+	int64_t rows;
+	int err;
 
 	if (!r->fold)
 		return 0;
-	return fold_all(db, r, tables[table].name, levels[tables[table].level[nth]].name,
-			r->rows_max + (late ? r->rows_max / 4 : 0), from_utc_s, to_utc_s);
+	err = sqlite_number(db, &rows, 0,
+			    "SELECT max(n) FROM (SELECT count(*) AS n FROM %s_%s WHERE"
+			    " bucket >= %" PRId64 " AND bucket < %" PRId64 " GROUP BY bucket)",
+			    tables[table].name, name, from_utc_s, to_utc_s);
+	if (err || rows <= r->rows_max + (late ? r->rows_max / 4 : 0))
+		return err;
+	return r->fold(db, name, from_utc_s, to_utc_s);
 }
 
 /* The nth level of a table has closed: make its rows of the finer ones, and fold. */
