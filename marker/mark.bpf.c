@@ -167,14 +167,15 @@ static __always_inline void see_ports(const __u8 *p, struct flow_key *key)
 	key->dst_port = wire_be16(p + 2);
 }
 
-/* Nearly every packet: ports right behind the IPv6 header. 0, or -1: not of this kind. */
+/* Nearly every packet: ports, and TCP's flags, right behind the IPv6 header. 0, or -1: not of this
+ * kind. */
 static __always_inline int look_plain(struct __sk_buff *skb, struct sight *at, struct flow_key *key)
 {
 	struct cursor c;
 	const __u8 *p;
 
 	cursor_init_packet(&c, (void *)(long)skb->data, (void *)(long)skb->data_end);
-	p = cursor_peek(&c, 0, ETH_HLEN + 40 + 4);
+	p = cursor_peek(&c, 0, ETH_HLEN + 40 + 14);
 	if (!p || wire_be16(p + 12) != ETH_P_IPV6 || p[ETH_HLEN] >> 4 != 6 ||
 	    !has_ports(p[ETH_HLEN + 6]))
 		return -1;
