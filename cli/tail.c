@@ -147,13 +147,31 @@ static int take_second(void *arg, json_t *data)
 	return stopped || ferror(stdout) || (f->cfg->seconds && f->seen >= f->cfg->seconds);
 }
 
+#define UNTOLD (DIM_BIT(DIM_SRC_SITE) | DIM_BIT(DIM_DST_SITE) | DIM_BIT(DIM_APPLICATION))
+
+/* What the stream does not tell is refused as such, whatever its name. */
+static size_t resolve(void *registry, enum dim dim, const char *text, int experiment, int32_t *out,
+		      size_t cap)
+{
+	if (!(DIM_BIT(dim) & UNTOLD))
+		return name_resolve(registry, dim, text, experiment, out, cap);
+	*out = 0;
+	return 1;
+}
+
 static int open_filter(struct filter **out, const char *text, const struct registry *r)
 {
 	char why[160];
 	size_t at = 0;
 
-	if (!text || !filter_parse(out, text, name_resolve, (void *)r, why, sizeof(why), &at))
+	if (!text)
 		return CLI_OK;
+	if (!filter_parse(out, text, resolve, (void *)r, why, sizeof(why), &at))
+		return !(filter_dims(*out) & UNTOLD)
+			       ? CLI_OK
+			       : cli_usage(&tail_program,
+					   "--filter: seconds do not tell of sites and "
+					   "applications; 'scitag top' and 'scitag query' do");
 	cli_usage(&tail_program, "--filter: %s", why);
 	fprintf(stderr, "  %s\n  %*s^\n", text, (int)at, "");
 	return CLI_USAGE;

@@ -43,6 +43,8 @@ same "tail filters" '["cms"]' \
 	"$("$scitag" tail --url "$url" --count 3 --filter 'experiment=cms' --json | jq -cs '[.[].experiment] | unique')"
 exits "a filter that is not understood is a usage error" 2 "$scitag" tail --url "$url" --filter 'experiment=cms an'
 check "with its place" grep -q '^                 ^' "$work/exits.out"
+exits "seconds do not tell of sites" 2 "$scitag" tail --url "$url" --filter 'site=NORTH'
+check "which is said" grep -q 'do not tell of sites' "$work/exits.out"
 exits "so it is when the observer does not understand" 2 "$scitag" query --url "$url" --filter 'experiment=nobody'
 check "with its place" grep -q '^             ^' "$work/exits.out"
 "$scitag" query --url "$url" --from -10s --step 1s --group experiment --json >"$work/query.json" 2>"$work/query.err"
