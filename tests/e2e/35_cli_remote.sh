@@ -25,9 +25,10 @@ same "top is sorted, and its shares make one" true "$("$scitag" top --url "$url"
 same "top filters" cms "$("$scitag" top --url "$url" --group experiment --filter 'experiment=cms' --csv | sed 1d | cut -d, -f2)"
 check "top is a table for people" sh -c '"$0" top --url "$1" --group experiment,activity | head -n 1 | grep -qE "^experiment +activity +rate +share"' "$scitag" "$url"
 check "without a dimension top shows flows" sh -c '"$0" top --url "$1" | head -n 1 | grep -qE "^ *rate +source +destination +proto +state +grade"' "$scitag" "$url"
-same "ordered as asked" true "$("$scitag" top --url "$url" --by bytes --json |
+same "ordered as asked" true "$("$scitag" query flows --url "$url" --by bytes --json |
 	jq '[.flows[] | .bytes + .back.bytes] | length > 3 and . == (sort | reverse)')"
-same "of the grades asked for" '["confirmed"]' "$("$scitag" top --url "$url" --grade confirmed --json | jq -c '[.flows[].grade] | unique')"
+wait_for 20 sh -c '[ "$("$0" query flows --url "$1" --grade confirmed --json | jq .matching)" -gt 0 ]' "$scitag" "$url"
+same "of the grades asked for" '["confirmed"]' "$("$scitag" query flows --url "$url" --grade confirmed --json | jq -c '[.flows[].grade] | unique')"
 same "and none with a claim where nobody claims" 0 "$("$scitag" top --url "$url" --claim yes --json | jq .matching)"
 same "flows have a line each as CSV" 5 "$("$scitag" query flows --url "$url" --limit 4 --csv | wc -l)"
 for list in agreement senders sites coverage durations claims; do
