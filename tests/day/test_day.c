@@ -141,7 +141,8 @@ static void every_flow_is_graded_right(void **state)
 	assert_int_equal(missing, 0);
 	assert_int_equal(insignificant, 0);
 	check_agreement(w, claimed_flows);
-	/* no byte of the wire was moved between tags or lost, and no claimed one either */
+	/* no byte of the wire was moved between tags, or lost, or has another grade than what was heard by then gives it;
+	 * and no claimed one was lost either */
 	assert_int_equal(sums.all_bytes, w->all_bytes);
 	for (int i = 0; i < WORLD_TAGS; i++) {
 		const uint32_t code = scitag_code(w->tags[i]);
@@ -150,6 +151,8 @@ static void every_flow_is_graded_right(void **state)
 		assert_int_equal(sums.tag_bytes[code], w->tag_bytes[code]);
 	}
 	assert_int_equal(sums.claimed_bytes, claimed_bytes);
+	for (int g = 0; g < GRADE_COUNT; g++)
+		assert_int_equal(sums.grade_bytes[g], w->grade_bytes[g]);
 	assert_int_equal(status.flows_evicted, 0);
 	assert_int_equal(status.claims_evicted, 0);
 	free(sums.tag_bytes);
@@ -180,10 +183,19 @@ static int is_sampled_right(const struct world *w, const struct world_flow *f,
 	if (r->grade == world_expected_grade(w, f, way, is_claimed))
 		return 1;
 	/* by chance the receiver's label says another registered tag: no contradiction, as it does not mark */
-	if (is_claimed)
-		return way == 1 && r->grade == GRADE_REGISTERED;
-	/* of few samples the receiver's may be more bytes, and nobody says better */
-	return r->packets[0] && r->packets[1] && r->grade == world_expected_grade(w, f, !way, 0);
+	return is_claimed && way == 1 && r->grade == GRADE_REGISTERED;
+}
+
+/* Of few samples the receiver's may be more bytes, with nobody to say better: no claim, one that does not say who sends and
+ * whose tag is on neither way. */
+static int is_undecided(const struct world *w, const struct world_flow *f, const struct flow_row *r)
+{
+	const int is_claimed = r->claim_experiment >= 0;
+	const double difference = fabs((double)r->bytes[0] - (double)r->bytes[1]);
+
+	return r->packets[0] && r->packets[1] && memcmp(r->key.src_ip, f->key.src_ip, 16) &&
+	       difference <= 1.96 * sqrt(r->bytes_variance[0] + r->bytes_variance[1]) &&
+	       r->grade == world_expected_grade(w, f, 1, is_claimed);
 }
 
 static void every_flow_with_a_sample_joins_right(void **state)
@@ -196,7 +208,8 @@ static void every_flow_with_a_sample_joins_right(void **state)
 	const struct join_config join = {.claim_silent_s = SILENT_S};
 	struct world *w = world_open(&cfg, &join);
 	struct sums sums = {.tag_bytes = calloc(SCITAG_CODES, sizeof(*sums.tag_bytes))};
-	uint64_t wrong = 0, rows = 0, with_samples = 0, without_row = 0, claimed_bytes = 0;
+	uint64_t wrong = 0, rows = 0, undecided = 0, with_samples = 0, without_row = 0,
+		 claimed_bytes = 0;
 
 	(void)state;
 	for (uint32_t s = 0; s < cfg.seconds + AFTER_S; s++) {
@@ -213,7 +226,11 @@ static void every_flow_with_a_sample_joins_right(void **state)
 				continue;
 			rows++;
 			f->rows = 1;
-			if (!is_sampled_right(w, f, r)) {
+			if (is_sampled_right(w, f, r))
+				continue;
+			if (is_undecided(w, f, r)) {
+				undecided++;
+			} else {
 				world_describe(f, r, "told wrong");
 				wrong++;
 			}
@@ -228,8 +245,10 @@ static void every_flow_with_a_sample_joins_right(void **state)
 		without_row += seen && !f->rows;
 		claimed_bytes += f->claimed_bytes;
 	}
-	print_message("%" PRIu64 " of %u flows have a sample, in %" PRIu64 " rows\n", with_samples,
-		      cfg.n_flows, rows);
+	print_message("%" PRIu64 " of %u flows have a sample, in %" PRIu64 " rows; of %" PRIu64
+		      " nobody can say which way the data went\n",
+		      with_samples, cfg.n_flows, rows, undecided);
+	assert_true(undecided * 5000 < rows);
 	assert_int_equal(wrong, 0);
 	assert_int_equal(without_row, 0);
 	assert_true(with_samples > cfg.n_flows / 2 && with_samples < cfg.n_flows);

@@ -87,7 +87,7 @@ struct world {
 	struct store *store;
 	struct join *join;
 	/* the truth of the wire by tag, SCITAG_LABEL_CODES and all together */
-	uint64_t *tag_bytes, all_bytes;
+	uint64_t *tag_bytes, all_bytes, grade_bytes[GRADE_COUNT];
 	uint64_t sent, lost, doubled, late;
 };
 
@@ -390,6 +390,37 @@ static inline void world_send(struct world *w, uint32_t number, enum firefly_sta
 
 /* --- traffic -------------------------------------------------------------------------------------- */
 
+/* What the rules make of a flow, from what was made up. */
+static inline enum scitag_grade
+world_expected_grade(const struct world *w, const struct world_flow *f, int way, int is_claimed)
+{
+	struct scitag tag = scitag_label_decode(f->label[way]);
+	int usable = f->label[way] != 0 && scitag_set_has(&w->registry->pairs, tag);
+
+	if (f->option && !way) {
+		tag = f->tag;
+		usable = 1;
+	}
+	if (is_claimed && !usable)
+		return GRADE_CLAIMED;
+	if (is_claimed)
+		return tag.experiment == f->claim.experiment && tag.activity == f->claim.activity
+			       ? GRADE_CONFIRMED
+			       : GRADE_DISAGREE;
+	if (usable)
+		return f->option && !way ? GRADE_CONFIRMED : GRADE_REGISTERED;
+	return f->label[way] ? GRADE_UNREGISTERED : GRADE_UNTAGGED;
+}
+
+/* And of its traffic now: what was heard by this second counts, and the receiver of the data does not mark. */
+static inline enum scitag_grade world_traffic_grade(const struct world *w,
+						    const struct world_flow *f, int way)
+{
+	const enum scitag_grade grade = world_expected_grade(w, f, way, f->heard_s != 0);
+
+	return way && grade == GRADE_DISAGREE ? GRADE_REGISTERED : grade;
+}
+
 static inline struct packet_tag world_tag(const struct world *w, const struct world_flow *f,
 					  int way)
 {
@@ -443,6 +474,7 @@ static inline void world_flow_second(struct world *w, struct world_flow *f, int 
 	if (code < SCITAG_LABEL_CODES && o.tag.carrier)
 		w->tag_bytes[code] += bytes;
 	w->all_bytes += bytes;
+	w->grade_bytes[world_traffic_grade(w, f, way)] += bytes;
 	f->packets[way] += n;
 	f->bytes[way] += bytes;
 	f->ip_bytes[way] += bytes - (uint64_t)n * 14;
@@ -600,6 +632,8 @@ static inline size_t world_receive(struct world *w)
  * which it returns how many there are. */
 static inline size_t world_prepare(struct world *w)
 {
+	size_t n_arrived;
+
 	w->n_seen = 0;
 	for (; w->n_begun < w->cfg.n_flows && w->flows[w->n_begun].begin_s <= w->now_s;
 	     w->n_begun++) {
@@ -621,11 +655,13 @@ static inline size_t world_prepare(struct world *w)
 		if (age && age % 10 == 0 && world_is_announced(f) &&
 		    (f->producer == FIREFLY_FLOWD_GO || f->producer == FIREFLY_OURS))
 			world_send(w, number, FIREFLY_ONGOING);
-		for (int way = 0; way < 2; way++)
-			world_flow_second(w, f, way);
 		i++;
 	}
-	return world_receive(w);
+	n_arrived = world_receive(w);
+	for (uint32_t i = 0; i < w->n_active; i++)
+		for (int way = 0; way < 2; way++)
+			world_flow_second(w, &w->flows[w->active[i]], way);
+	return n_arrived;
 }
 
 /* The next second, joined; bucket_free it. */
@@ -649,28 +685,6 @@ static inline struct bucket *world_step(struct world *w)
 }
 
 /* --- what is to come out ------------------------------------------------------------------------- */
-
-/* What the rules make of a flow, from what was made up. */
-static inline enum scitag_grade
-world_expected_grade(const struct world *w, const struct world_flow *f, int way, int is_claimed)
-{
-	struct scitag tag = scitag_label_decode(f->label[way]);
-	int usable = f->label[way] != 0 && scitag_set_has(&w->registry->pairs, tag);
-
-	if (f->option && !way) {
-		tag = f->tag;
-		usable = 1;
-	}
-	if (is_claimed && !usable)
-		return GRADE_CLAIMED;
-	if (is_claimed)
-		return tag.experiment == f->claim.experiment && tag.activity == f->claim.activity
-			       ? GRADE_CONFIRMED
-			       : GRADE_DISAGREE;
-	if (usable)
-		return f->option && !way ? GRADE_CONFIRMED : GRADE_REGISTERED;
-	return f->label[way] ? GRADE_UNREGISTERED : GRADE_UNTAGGED;
-}
 
 static inline void world_describe(const struct world_flow *f, const struct flow_row *r,
 				  const char *what)
