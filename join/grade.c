@@ -125,8 +125,7 @@ static void say_carrier(struct text *t, const struct flow_way *w)
 	};
 
 	say(t, "%s %s %u/%u", names[w->carrier < CARRIER_COUNT ? w->carrier : CARRIER_NONE],
-	    w->carrier > CARRIER_LABEL ? "say" : "says", w->tag.experiment,
-	    w->tag.activity);
+	    w->carrier > CARRIER_LABEL ? "say" : "says", w->tag.experiment, w->tag.activity);
 }
 
 static void say_claim(struct text *t, const struct claim *c)
