@@ -2,6 +2,7 @@
 
 import { address, reason, type Tick } from "./api.js";
 import { LayerChart } from "./chart.js";
+import { Drawing, pick, UNIT_WORDS } from "./controls.js";
 import type { Theme } from "./colour.js";
 import { el, on, set, text } from "./dom.js";
 import {
@@ -25,16 +26,7 @@ import { askPast, asksClaims, moved, rangeBefore, type Past } from "./past.js";
 import { layerSheet } from "./sheet.js";
 import { LiveTable } from "./table.js";
 import { swatch } from "./texture.js";
-import {
-  fixedRange,
-  isoSecond,
-  rangeWords,
-  SHAPES,
-  UNITS,
-  type Shape,
-  type Unit,
-  type View,
-} from "./view.js";
+import { fixedRange, isoSecond, rangeWords, type View } from "./view.js";
 
 const RANGES = ["1d", "1h", "6h", "2d", "7d", "30d", "90d", "1y"];
 const GROUPS: readonly [string, string][] = [
@@ -50,12 +42,6 @@ const GROUPS: readonly [string, string][] = [
   ["dst_site", "To site"],
   ["application", "Application, as claimed"],
 ];
-const SHAPE_WORDS: Record<Shape, string> = { stack: "Stack", lines: "Lines", share: "Share" };
-const UNIT_WORDS: Record<Unit, string> = {
-  bytes: "bit/s on the wire",
-  ip_bytes: "bit/s of IP",
-  packets: "packets/s",
-};
 const REFRESH_MIN_S = 10;
 const OBSERVED_MIN = 0.95;
 const YOUNG = 0.3; // of the range lie before the first second
@@ -73,8 +59,7 @@ export class HistoryPage extends Page {
   private again = 0; // timer; 0 none
 
   private readonly group = el("select", { id: "group" });
-  private readonly unit = el("select", { id: "unit" });
-  private readonly shapes = el("div", { class: "segments", role: "group", "aria-label": "Drawn as" });
+  private readonly drawing: Drawing;
   private readonly compare = el("input", { type: "checkbox", id: "compare" });
   private readonly later = el("button", { type: "button", title: "One span later" }, "Later ›");
   private readonly problem = el("p", { class: "problem", role: "alert", hidden: true });
@@ -100,6 +85,7 @@ export class HistoryPage extends Page {
 
   constructor(private readonly shell: Shell) {
     super();
+    this.drawing = new Drawing(shell);
     const zoom = (from_s: number, to_s: number): void => this.zoom(from_s, to_s);
     this.chart = new LayerChart(shell.theme, shell.cursor, "Traffic over time", zoom);
     this.legend = new Legend(shell, shell.theme);
@@ -168,26 +154,17 @@ export class HistoryPage extends Page {
       return b;
     };
     for (const [value, words] of GROUPS) this.group.append(el("option", { value }, words));
-    for (const value of UNITS) this.unit.append(el("option", { value }, UNIT_WORDS[value]));
-    for (const shape of SHAPES) {
-      const b = button(SHAPE_WORDS[shape], "", () => this.shell.choose({ shape }));
-      set(b, { "data-shape": shape, title: null });
-      this.shapes.append(b);
-    }
     const groupOf = (): string => (this.group.value === GROUPS[0]?.[0] ? "" : this.group.value);
     on(this.group, "change", () => this.shell.choose({ group: groupOf(), hide: [] }));
-    on(this.unit, "change", () =>
-      this.shell.choose({ unit: UNITS.find(u => u === this.unit.value) ?? "bytes" }),
-    );
     on(this.compare, "change", () => this.shell.choose({ compare: this.compare.checked }));
     on(this.later, "click", () => this.move(1));
     on(this.note_button, "click", () => this.openNote());
     return el(
       "div",
       { class: "controls" },
-      el("span", { class: "pick" }, el("label", { for: "group" }, "By"), this.group),
-      this.shapes,
-      el("span", { class: "pick" }, el("label", { for: "unit" }, "In"), this.unit),
+      pick("By", this.group),
+      this.drawing.shapes,
+      this.drawing.units,
       el("span", { class: "pick" }, this.compare, el("label", { for: "compare" }, "Period before")),
       el(
         "span",
@@ -223,11 +200,9 @@ export class HistoryPage extends Page {
   override show(view: View, _before: View | null): void {
     this.group.value = view.group || (GROUPS[0]?.[0] ?? "");
     if (this.group.selectedIndex < 0) this.group.value = GROUPS[0]?.[0] ?? "";
-    this.unit.value = view.unit;
+    this.drawing.show(view);
     this.compare.checked = view.compare;
     this.later.disabled = this.shell.range().live;
-    for (const b of this.shapes.children)
-      set(b, { "aria-pressed": String(b.getAttribute("data-shape") === view.shape) });
     this.showNotes();
     if (this.question() !== this.asked) void this.load();
     else this.draw();

@@ -2,6 +2,7 @@
 
 import { get, reason, type CoverageAnswer, type HealthAnswer, type Tick, type TopAnswer } from "./api.js";
 import type { Theme } from "./colour.js";
+import { Drawing, pick } from "./controls.js";
 import { Coverage } from "./coverage.js";
 import { el, on, text } from "./dom.js";
 import { both, condition, dimensionsOf, withCondition } from "./filter.js";
@@ -55,6 +56,7 @@ export class NowPage extends Page {
   private readonly strip = new Strip();
   private readonly tiles = new Tiles();
   private readonly odd: Odd;
+  private readonly drawing: Drawing;
   private readonly traffic: Traffic;
   private readonly coveragePanel: Coverage;
   private readonly tags: Tags;
@@ -64,6 +66,7 @@ export class NowPage extends Page {
   constructor(private readonly shell: Shell) {
     super();
     this.odd = new Odd(shell);
+    this.drawing = new Drawing(shell);
     this.traffic = new Traffic(shell);
     this.coveragePanel = new Coverage(shell);
     this.tags = new Tags(shell, shell.theme);
@@ -85,6 +88,8 @@ export class NowPage extends Page {
         { class: "controls" },
         pick("Source", this.source),
         pick("Direction", this.direction),
+        this.drawing.units,
+        this.drawing.shapes,
         this.hint,
       ),
       this.problem,
@@ -122,6 +127,7 @@ export class NowPage extends Page {
 
   override show(view: View, before: View | null): void {
     this.showControls();
+    this.drawing.show(view);
     const other = !before || before.filter !== view.filter || before.range !== view.range;
     if (other || before.unit !== view.unit) void this.start();
     if (other) void this.poll();
@@ -360,8 +366,4 @@ export class NowPage extends Page {
     this.showHint(recent);
     this.shell.headline(rateWords(recent.unit, recent.recentValue() / recent.recentSeconds()));
   }
-}
-
-function pick(name: string, select: HTMLSelectElement): HTMLElement {
-  return el("span", { class: "pick" }, el("label", { for: select.id }, name), select);
 }
