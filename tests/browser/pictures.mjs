@@ -1,14 +1,16 @@
 // Pictures of every page, light and dark, for the documents: screenshot-PAGE.png, screenshot-PAGE-dark.png.
 //   BIN=DIR node tests/browser/pictures.mjs WORKDIR OUTDIR [MINUTES]
-// Three weeks that never were lie in the database, made-up sites on the map; then MINUTES (20) of sFlow and
-// fireflies of the same flows, as scitag gen makes them. pngquant makes the files small where it is installed.
+// Two observers for MINUTES (20): one over traffic that breathes, with three weeks that never were in its
+// database; one over sFlow and fireflies of the same flows, as scitag gen makes them, with made-up sites.
+// pngquant makes the files small where it is installed.
 
 import { execFileSync, spawn } from "node:child_process";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Browser, check, finish, sleep } from "./browser.mjs";
 import { CHALLENGE_DAYS_AGO, fillDays } from "./days.mjs";
 import { Observer } from "./observer.mjs";
+import { Traffic } from "./traffic.mjs";
 
 const [work = "/tmp", out = "docs", minutes = "20"] = process.argv.slice(2);
 const BYTES_MAX = 120_000;
@@ -35,23 +37,34 @@ writeFileSync(
   ),
 );
 
-const observer = await Observer.open(work);
-writeFileSync(
-  observer.conf,
-  readFileSync(observer.conf, "utf8").replace(/(firefly: \{.*)\}/, '$1, relays: ["127.0.0.1"]}') +
-    `sites: {cric: "${cric}"}\n`,
+const open = async (name, change = conf => conf) => {
+  const directory = join(work, name);
+  mkdirSync(directory);
+  const observer = await Observer.open(directory);
+  writeFileSync(observer.conf, change(readFileSync(observer.conf, "utf8")));
+  check(`the observer ${name} starts`, await observer.start(), readFileSync(observer.log, "utf8"));
+  return observer;
+};
+const breathing = await open("breathing");
+await breathing.stop();
+fillDays(join(work, "breathing", "observer.db"));
+await breathing.start();
+const traffic = new Traffic({
+  sflow_port: breathing.sflow,
+  firefly_port: breathing.firefly,
+  per_second: 1500,
+});
+const joined = await open(
+  "joined",
+  conf => conf.replace(/(firefly: \{.*)\}/, '$1, relays: ["127.0.0.1"]}') + `sites: {cric: "${cric}"}\n`,
 );
-check("the observer starts", await observer.start(), readFileSync(observer.log, "utf8"));
-await observer.stop();
-fillDays(join(work, "observer.db"));
-await observer.start();
 
 const flows = ["--seed", "7", "--duration", "120s", "--flows", "900", "--packets", "20000000"];
 const loops = ["sflow", "firefly"].map(kind => {
   const capture = join(work, `${kind}.pcap`);
   const more = kind === "sflow" ? ["--agents", "3", "--rate", "1000"] : [];
   execFileSync(scitag, ["gen", kind, ...flows, ...more, "--out", capture], { stdio: "ignore" });
-  const to = `127.0.0.1:${observer[kind]}`;
+  const to = `127.0.0.1:${joined[kind]}`;
   return spawn(scitag, ["replay", capture, "--to", to, "--loop", "--now"], { stdio: "ignore" });
 });
 process.on("exit", () => loops.forEach(loop => loop.kill()));
@@ -61,22 +74,22 @@ const day_s = 86400;
 const challenge_s = Math.round(Date.now() / 1000 - CHALLENGE_DAYS_AGO * day_s);
 const note = `${new Date(challenge_s * 1000).toISOString().slice(0, 19)}Z data challenge`;
 const PAGES = {
-  now: "/",
-  history: `/history?v=1&range=14d&group=experiment&notes=${encodeURIComponent(note)}`,
-  flows: "/flows",
-  sites: "/sites",
-  agreement: "/agreement",
-  packets: "/packets",
-  health: "/health",
-  decode: "/decode?v=1&value=0x30038",
-  help: "/help",
+  now: [breathing, "/"],
+  history: [breathing, `/history?v=1&range=14d&group=experiment&notes=${encodeURIComponent(note)}`],
+  flows: [joined, "/flows"],
+  sites: [joined, "/sites"],
+  agreement: [joined, "/agreement"],
+  packets: [joined, "/packets"],
+  health: [breathing, "/health"],
+  decode: [breathing, "/decode?v=1&value=0x30038"],
+  help: [breathing, "/help"],
 };
 const browser = await Browser.open();
-const page = await browser.page(observer.origin);
+const page = await browser.page(breathing.origin);
 await page.setViewportSize({ width: 1280, height: 980 });
 for (const theme of ["light", "dark"]) {
   await page.emulateMedia({ colorScheme: theme });
-  for (const [name, path] of Object.entries(PAGES)) {
+  for (const [name, [observer, path]] of Object.entries(PAGES)) {
     const file = join(out, `screenshot-${name}${theme === "dark" ? "-dark" : ""}.png`);
     await page.goto(observer.origin + path);
     await sleep(4000);
@@ -96,5 +109,6 @@ for (const theme of ["light", "dark"]) {
 }
 await browser.close();
 loops.forEach(loop => loop.kill());
-await observer.stop();
+await traffic.stop();
+await Promise.all([breathing.stop(), joined.stop()]);
 finish();

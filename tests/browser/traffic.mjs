@@ -92,6 +92,12 @@ const NO_EXTENSION = Buffer.alloc(0);
 const option = (experiment, activity) =>
   Buffer.from([6, 0, 0x1e, 3, experiment >> 8, experiment & 255, activity, 0]);
 
+/** Other hosts, or ports, for each switch: no two of them see the same flow. */
+function distinguish(b, nth) {
+  if (b.readUInt16BE(12) === 0x86dd) b[36] = b[52] = nth;
+  else b.writeUInt16BE(b.readUInt16BE(36) + 1000 * nth, 36);
+}
+
 /** One sampled header and what the observer has to make of it. */
 function draw(next) {
   const host = 1 + Math.floor(next() * 200);
@@ -256,6 +262,7 @@ export class Traffic {
     const agent = this.agents.find(a => (at -= a.share) < 0) ?? this.agents[0];
     const drawn = Array.from({ length: PER_DATAGRAM }, () => draw(this.next));
     for (const d of drawn) {
+      distinguish(d.bytes, this.agents.indexOf(agent));
       const name = `${d.name} ${d.direction}`;
       const sum = this.truth.get(name) ?? { bytes: 0, packets: 0, samples: 0 };
       sum.bytes += agent.rate * FRAME_BYTES;

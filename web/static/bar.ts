@@ -146,12 +146,10 @@ export class Bar {
   show(obeys: Obeys): void {
     const { view } = this.shell;
     this.obeys = obeys;
-    if (view.filter !== this.applied || this.problem.hidden) {
-      if (view.filter !== this.applied || document.activeElement !== this.input)
-        this.input.value = view.filter;
-      if (view.filter && view.filter !== this.applied) void this.check(view.filter);
-      else if (!view.filter) this.complain("");
-      this.applied = view.filter;
+    if (view.filter !== this.applied) {
+      this.applied = this.input.value = view.filter;
+      this.complain("");
+      if (view.filter) void this.check(view.filter);
     }
     this.hint.hidden = obeys.filter;
     text(

@@ -66,6 +66,7 @@ class Application implements Shell {
   private newest_s = NaN;
   private arrived_ms = NaN;
   private retry_in_s = 0;
+  private offset_s = 0; // the observer's clock less this one
   private polling = 0;
   private saying = 0;
 
@@ -210,17 +211,16 @@ class Application implements Shell {
 
   private async poll(): Promise<void> {
     clearTimeout(this.polling);
-    const page = this.page;
     try {
       const asked_ms = Date.now();
       const health = await get<HealthAnswer>("health");
-      const offset_s = seconds(health.now) - (asked_ms + Date.now()) / 2000;
+      this.offset_s = seconds(health.now) - (asked_ms + Date.now()) / 2000;
       this.health = health;
       this.names.takeHealth(health);
       set(this.status, { title: health.reasons.join("; "), "data-status": health.status });
       text(this.status, health.status === "ok" ? "" : `! ${health.status}`);
       this.status.hidden = health.status === "ok";
-      if (!this.paused || !page) this.page?.health(health, offset_s);
+      if (!this.paused) this.page?.health(health, this.offset_s);
     } catch {
       // the badge says that nothing comes
     }
@@ -274,8 +274,9 @@ class Application implements Shell {
     scrollTo(0, 0);
     this.headline("");
     if (!this.page?.starts_feed) this.feed.start();
-    this.page?.setPaused(this.paused);
+    if (this.paused) this.setPaused(false); // the frozen picture has gone
     this.apply(null);
+    if (this.health) this.page?.health(this.health, this.offset_s);
     void this.poll();
     this.scrollToHash(HASH_TRIES);
   }
