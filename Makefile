@@ -105,20 +105,28 @@ $(B)/san/$(1): $(B)/san/obj/tests/unit/$(1).o $(call slibs,$(call rooms_of,tests
 endef
 $(foreach t,$(notdir $(TESTS)),$(eval $(call test_rules,$(t))))
 
-tests-built: $(TESTS) $(FUZZERS) $(DAY_TESTS) $(BPF_TESTS) $(BPF_TEST_OBJECTS)
 check: $(TESTS) ## unit tests on every vector, under ASan and UBSan; needs no root
 	$(Q)sh tests/run.sh unit $(TESTS)
 
-# Fuzz targets: clang's libFuzzer; each includes what it needs, tests/fuzz/corpus/NAME is kept.
+# Fuzz targets: clang's libFuzzer; each links what it includes, tests/fuzz/corpus/NAME is kept.
+FUZZ := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+$(B)/fuzz/obj/%.o: %.c | $(SKELETONS)
+	$(call say,CC)mkdir -p $(@D) && $(CLANG) $(CSTD) $(CPPFLAGS) $(FUZZ) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(B)/fuzz/obj/registry/registry.o: registry/scitags.json
+$(B)/fuzz/obj/store/sqlite.o: store/schema.sql
+$(B)/fuzz/obj/web/assets.o: $(B)/web/.done
+define fuzz_room_rules
+$(B)/fuzz/lib/$(1).a: $(patsubst %.c,$(B)/fuzz/obj/%.o,$(call room_sources,$(1)))
+	$$(call say,AR)mkdir -p $$(@D) && rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call fuzz_room_rules,$(r))))
+flibs = $(foreach r,$(call closure,$(1)),$(if $(call room_sources,$(r)),$(B)/fuzz/lib/$(r).a))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 define fuzz_rules
-$(B)/fuzz/$(1): tests/fuzz/$(1).c $(foreach r,$(call closure,$(call rooms_of,tests/fuzz/$(1).c)),$(call room_sources,$(r)))
-	$$(call say,FUZZ)mkdir -p $$(@D) && $$(CLANG) $$(CSTD) $$(CPPFLAGS) -O1 -g \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $$@ $$^ $$(LDLIBS)
+$(B)/fuzz/$(1): $(B)/fuzz/obj/tests/fuzz/$(1).o $(call flibs,$(call rooms_of,tests/fuzz/$(1).c))
+	$$(call say,FUZZ)$$(CLANG) $$(FUZZ) -fsanitize=fuzzer -o $$@ $$< $$(call group,$$(filter %.a,$$^)) $$(LDLIBS)
 endef
 $(foreach t,$(notdir $(FUZZERS)),$(eval $(call fuzz_rules,$(t))))
-$(FUZZERS): | $(SKELETONS)
-$(B)/fuzz/fuzz_http_query: | $(B)/web/.done
 FUZZ_SECONDS ?= 10
 fuzz: $(FUZZERS) ## FUZZ_SECONDS=n a target, over the kept corpus
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh fuzz $(FUZZERS)
@@ -140,6 +148,8 @@ $(DAY_TESTS): $(B)/day/%: $(B)/obj/tests/day/%.o $(call libs,observer)
 	$(call say,LD)mkdir -p $(@D) && $(CC) -o $@ $< $(call group,$(filter %.a,$^)) -lcmocka $(LDLIBS)
 day: $(DAY_TESTS) ## a simulated day through the join, against its truth
 	$(Q)sh tests/run.sh day $(DAY_TESTS)
+
+tests-built: $(TESTS) $(FUZZERS) $(DAY_TESTS) $(BPF_TESTS) $(BPF_TEST_OBJECTS)
 
 E2E ?= $(sort $(wildcard tests/e2e/[0-9]*.sh))
 e2e: all ## network namespaces, real traffic, the page in Chromium; root
