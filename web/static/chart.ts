@@ -106,7 +106,7 @@ export class LayerChart {
         width: 600,
         height: 300,
         legend: { show: false },
-        padding: [8, 20, 0, 0],
+        padding: [8, 28, 0, 0],
         tzDate: zoneDate,
         series: [{}, { points: { show: false }, paths: () => null }],
         scales: {
