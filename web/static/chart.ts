@@ -207,7 +207,7 @@ export class LayerChart {
     }
     columns.push(n);
     const count = columns.length - 1;
-    const observed = sums(columns, covered_s);
+    const observed = sums(columns, Float64Array.from(covered_s));
     const error = new Float64Array(count);
     const whole = new Float64Array(count);
     const edges: Float64Array[] = [];
@@ -236,7 +236,7 @@ export class LayerChart {
     for (let c = 0; c < count; c++) error[c] = halfWidth(error[c] ?? 0);
     let before: Float64Array | null = null;
     if (data.before && data.shape !== "share") {
-      const seen = sums(columns, data.before.covered_s);
+      const seen = sums(columns, Float64Array.from(data.before.covered_s));
       before = sums(columns, data.before.points.value).map((v, c) => (seen[c] ? v / (seen[c] ?? 1) : NaN));
       for (const v of [...before, ...whole]) if (v > top) top = v;
     }
@@ -608,7 +608,7 @@ export class LayerChart {
 }
 
 /** Sums of the buckets of each column. */
-function sums(columns: readonly number[], values: ArrayLike<number>, memory?: Float64Array): Float64Array {
+function sums(columns: readonly number[], values: Float64Array, memory?: Float64Array): Float64Array {
   const out = memory?.length === columns.length - 1 ? memory : new Float64Array(columns.length - 1);
   for (let c = 0; c < out.length; c++) {
     let sum = 0;
