@@ -346,6 +346,7 @@ def vlan_filters(net):
 
 def pulls(net):
     """Pulling payload into the linear part would cost more than all else that is done for a large packet."""
+    net.stop()
     net.start(STRATEGY)
     sh("ip netns exec %s tc filter add dev va egress prio 2 bpf da obj %s sec tc" % (net.a, test_object("linear")))
     for marked in (False, True):
