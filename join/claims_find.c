@@ -10,10 +10,9 @@
 /* RFC 1918, RFC 6598 (carriers' NAT) and RFC 4193. */
 int claim_is_private(const uint8_t ip[16])
 {
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
 	const uint8_t *v4 = ip + 12;
 
-	if (memcmp(ip, mapped, sizeof(mapped)) != 0)
+	if (!flow_ip_is_ipv4(ip))
 		return (ip[0] & 0xFE) == 0xFC;
 	return v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xF0) == 16) ||
 	       (v4[0] == 192 && v4[1] == 168) || (v4[0] == 100 && (v4[1] & 0xC0) == 64);

@@ -131,9 +131,8 @@ static void say_carrier(struct text *t, const struct flow_way *w)
 static void say_claim(struct text *t, const struct claim *c)
 {
 	char ip[INET6_ADDRSTRLEN] = "?";
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
 
-	if (!memcmp(c->sender_ip, mapped, 12))
+	if (flow_ip_is_ipv4(c->sender_ip))
 		inet_ntop(AF_INET, c->sender_ip + 12, ip, sizeof(ip));
 	else
 		inet_ntop(AF_INET6, c->sender_ip, ip, sizeof(ip));

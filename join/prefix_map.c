@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "join/prefix_map.h"
+#include "wire/flow_key.h"
 
 #define NODE_KEYS 8           /* one cache line of them */
 #define SPLIT     0x80000000u /* a /64 that is divided: the value is the number of a slice */
@@ -72,13 +73,6 @@ int prefix_parse(struct prefix *out, const char *text)
 
 /* --- prefixes laid flat ---------------------------------------------------------------------- */
 
-static int is_v4(const uint8_t ip[16])
-{
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-
-	return memcmp(ip, mapped, sizeof(mapped)) == 0;
-}
-
 static uint64_t upper(const uint8_t *bytes)
 {
 	uint64_t v = 0;
@@ -99,7 +93,7 @@ static address number_of(const uint8_t ip[16], int v4)
 static int by_place(const void *x, const void *y)
 {
 	const struct prefix *a = x, *b = y;
-	const int v4 = is_v4(b->first) - is_v4(a->first);
+	const int v4 = flow_ip_is_ipv4(b->first) - flow_ip_is_ipv4(a->first);
 	const int first = v4 ? v4 : memcmp(a->first, b->first, sizeof(a->first));
 
 	if (first)
@@ -321,7 +315,7 @@ struct prefix_map *prefix_map_open(struct prefix *prefixes, size_t n, size_t *sh
 	if (n)
 		qsort(prefixes, n, sizeof(*prefixes), by_place);
 	n = drop_repeated(prefixes, n, shared, same, arg);
-	while (n_v4 < n && is_v4(prefixes[n_v4].first) && prefixes[n_v4].bits >= V4_BITS)
+	while (n_v4 < n && flow_ip_is_ipv4(prefixes[n_v4].first) && prefixes[n_v4].bits >= V4_BITS)
 		n_v4++;
 	if (!build(m, &m->v4, prefixes, n_v4, 1) &&
 	    !build(m, &m->v6, n ? prefixes + n_v4 : NULL, n - n_v4, 0))
@@ -351,7 +345,7 @@ uint32_t prefix_map_find(const struct prefix_map *m, const uint8_t ip[16])
 	uint32_t value;
 	size_t low = 0, high;
 
-	if (is_v4(ip))
+	if (flow_ip_is_ipv4(ip))
 		return tree_find(&m->v4, upper(ip + 8) << 32);
 	value = tree_find(&m->v6, upper(ip));
 	if (!(value & SPLIT))

@@ -188,7 +188,6 @@ uint16_t sites_find(const struct sites *s, const uint8_t ip[16])
 
 static int look_up(const MMDB_s *db, const uint8_t ip[16], MMDB_entry_s *out)
 {
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
 	struct sockaddr_in in4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 	const struct sockaddr *address = (const struct sockaddr *)&in6;
@@ -196,7 +195,7 @@ static int look_up(const MMDB_s *db, const uint8_t ip[16], MMDB_entry_s *out)
 	int err = 0;
 
 	memcpy(&in6.sin6_addr, ip, 16);
-	if (memcmp(ip, mapped, sizeof(mapped)) == 0) {
+	if (flow_ip_is_ipv4(ip)) {
 		memcpy(&in4.sin_addr, ip + 12, 4);
 		address = (const struct sockaddr *)&in4;
 	}

@@ -72,14 +72,13 @@ void table_close(struct table *t)
 
 int table_key(struct flow_key *out, const struct flow_key *key)
 {
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
 	const struct flow_key in = *key;
 	int order = memcmp(in.src_ip, in.dst_ip, sizeof(in.src_ip));
 
 	if (!order)
 		order = (int)in.src_port - (int)in.dst_port;
 	*out = in;
-	out->family = memcmp(in.src_ip, mapped, 12) ? 6 : 4;
+	out->family = flow_ip_is_ipv4(in.src_ip) ? 4 : 6;
 	out->pad = 0;
 	if (order <= 0)
 		return 0;

@@ -307,9 +307,7 @@ static int put_claims(struct db *db, const struct bucket *b)
 static void bind_ip(sqlite3_stmt *st, int at, const uint8_t ip[16],
 		    char buf[static INET6_ADDRSTRLEN])
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	if (memcmp(ip, mapped, sizeof(mapped)) == 0)
+	if (flow_ip_is_ipv4(ip))
 		inet_ntop(AF_INET, ip + 12, buf, INET6_ADDRSTRLEN);
 	else
 		inet_ntop(AF_INET6, ip, buf, INET6_ADDRSTRLEN);

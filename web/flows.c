@@ -79,10 +79,9 @@ json_t *api_oddities(uint32_t bits)
 
 json_t *api_ip(const uint8_t ip[16])
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	char text[INET6_ADDRSTRLEN];
 
-	if (memcmp(ip, mapped, sizeof(mapped)) == 0)
+	if (flow_ip_is_ipv4(ip))
 		return json_string(inet_ntop(AF_INET, ip + 12, text, sizeof(text)));
 	return json_string(inet_ntop(AF_INET6, ip, text, sizeof(text)));
 }

@@ -19,4 +19,13 @@ struct flow_key {
 _Static_assert(sizeof(struct flow_key) == 40,
 	       "flow_key is shared with the kernel and hashed whole");
 
+/* Whether an address of a key is a v4-mapped one. */
+static inline int flow_ip_is_ipv4(const __u8 ip[16])
+{
+	for (int i = 0; i < 10; i++)
+		if (ip[i])
+			return 0;
+	return ip[10] == 0xFF && ip[11] == 0xFF;
+}
+
 #endif
